@@ -1,0 +1,72 @@
+"""Publishing from synchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from anyio.from_thread import start_blocking_portal
+
+from eventbus.delivery import PUBLISH_TIMEOUT, Published, Settings, Topics
+from eventbus.errors import LifecycleError
+from eventbus.supervision import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from anyio.from_thread import BlockingPortal
+
+    from eventbus.events import Event, Topic
+    from eventbus.publishing import Publisher
+
+
+class BlockingBus:
+    """The publishing half of a bus, for synchronous code and any number of threads."""
+
+    def __init__(self, portal: BlockingPortal, publisher: Publisher) -> None:
+        self._portal = portal
+        self._publisher = publisher
+
+    def publish(
+        self,
+        event: Event,
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> Published:
+        """Publish an event and wait for the confirmation; as `EventBus.publish`."""
+        return self._portal.call(partial(self._publisher.publish, event, topic=topic, headers=headers, timeout=timeout))
+
+    def publish_many(
+        self,
+        events: Iterable[Event],
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> list[Published]:
+        """Publish many events; as `EventBus.publish_many`."""
+        return self._portal.call(partial(self._publisher.publish_many, events, topic=topic, headers=headers, timeout=timeout))
+
+
+@contextmanager
+def blocking_bus(settings: Settings) -> Iterator[BlockingBus]:
+    """Run an event loop in a thread, with a publisher in it, while the block lasts."""
+    _refuse_on_a_loop()
+    with start_blocking_portal() as portal:
+        runtime = portal.call(Runtime.open, settings, Topics())
+        try:
+            yield BlockingBus(portal, runtime.publisher)
+        finally:
+            portal.call(runtime.close)
+
+
+def _refuse_on_a_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise LifecycleError("bus.blocking() would block the running event loop: use `await bus.publish(event)` here")

@@ -1,0 +1,335 @@
+"""The front door: a thin object that wires the rooms together."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+
+from eventbus.blocking import blocking_bus
+from eventbus.delivery import (
+    PUBLISH_TIMEOUT,
+    Middleware,
+    Published,
+    Settings,
+    Subscription,
+    Topics,
+    check_arguments,
+    compile_subscriptions,
+    resolve_settings,
+)
+from eventbus.errors import LifecycleError
+from eventbus.router import Router, Subscribes, check_router
+from eventbus.supervision import Runtime, StopRequest, stop_on_signals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from types import TracebackType
+
+    from eventbus.blocking import BlockingBus
+    from eventbus.consuming import Consumer
+    from eventbus.events import Event, Topic
+    from eventbus.supervision import Loop
+
+
+class _State(Enum):
+    NEW = "not open yet"
+    OPENING = "being opened"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class EventBus(Subscribes):
+    """Publishes typed events to Redis Streams, and runs the handlers that are subscribed to them.
+
+    Making a bus connects to nothing: modules may create one and declare subscriptions while they are
+    imported. Arguments are checked at once; variables of the environment are read when it opens.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS), `unix://`, or `embedded://` for a real server that this process
+            starts and ends. Else EVENTBUS_URL; there is no default.
+        service: The service's name: the source of its events, the prefix of its default groups. Else
+            EVENTBUS_SERVICE; there is no default.
+        prefix: Put before every topic's name. Default none (EVENTBUS_PREFIX).
+        lease: Seconds after which entries of a silent consumer may be taken over. Default 30 (EVENTBUS_LEASE).
+        claim_interval: Seconds between looks for such entries. Default 5 (EVENTBUS_CLAIM_INTERVAL).
+        drain: Seconds that handlers get to finish at shutdown. Default 25 (EVENTBUS_DRAIN).
+        max_event_bytes: Largest entry that is published. Default 1 MiB (EVENTBUS_MAX_EVENT_BYTES).
+        middleware: Layers around every handler, the first outermost:
+            `async def m(event, ctx, call_next): await call_next(event, ctx)`.
+        lifespan: Called with the bus when it begins to consume; an asynchronous context manager that lasts
+            until the last handler ended, and whose value contexts show as `ctx.state`.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        service: str | None = None,
+        prefix: str | None = None,
+        lease: float | None = None,
+        claim_interval: float | None = None,
+        drain: float | None = None,
+        max_event_bytes: int | None = None,
+        middleware: Iterable[Middleware] = (),
+        lifespan: Callable[[EventBus], AbstractAsyncContextManager[Any]] | None = None,
+    ) -> None:
+        super().__init__()
+        self._arguments = check_arguments(
+            {
+                "url": url,
+                "service": service,
+                "prefix": prefix,
+                "lease": lease,
+                "claim_interval": claim_interval,
+                "drain": drain,
+                "max_event_bytes": max_event_bytes,
+            }
+        )
+        self.middleware: list[Middleware] = list(middleware)
+        self.on_published: list[Callable[[Event, Published], None]] = []
+        self._lifespan = lifespan
+        self._state = _State.NEW
+        self._runtime: Runtime | None = None
+        self._subscriptions: tuple[Subscription, ...] = ()
+
+    def include(self, router: Router) -> None:
+        """Take in a router's subscriptions. Before the bus opens."""
+        if self._runtime is not None:
+            raise LifecycleError("include() came after the bus was opened; include routers before")
+        check_router(router)
+        self.declarations.extend(router.declarations)
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The subscriptions of an open bus, one per topic and group."""
+        return self._subscriptions
+
+    @property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """What consumes now, one per subscription; empty while the bus only publishes."""
+        return tuple(self._runtime.consumers) if self._runtime else ()
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """The loops of an open bus, each with its health."""
+        return tuple(self._runtime.supervisor.loops) if self._runtime else ()
+
+    # -- opening and closing
+
+    async def open(self) -> None:
+        """Connect and be ready to publish; the same as entering `async with bus`.
+
+        Raises:
+            LifecycleError: It is open already.
+            ConfigurationError: Settings, subscriptions or handlers are wrong; nothing was written.
+            BackendUnavailable: Redis did not answer for 10 seconds.
+            BackendRefused: Redis refused the user or password.
+
+        Redis cost:
+            One INFO. Connections: one for publishing, one for commands, and one reader per subscription
+            while consuming.
+        """
+        if self._state in (_State.OPEN, _State.OPENING):
+            raise LifecycleError(f"the bus is {self._state.value} already: open it once, and share the object")
+        before, self._state = self._state, _State.OPENING
+        try:
+            settings = self.settings()
+            topics = Topics()
+            self._subscriptions = compile_subscriptions(
+                self.declarations, settings, middleware=self.middleware, topics=topics
+            )
+            self._runtime = await Runtime.open(settings, topics)
+        except BaseException:
+            self._state = before
+            raise
+        self._state = _State.OPEN
+
+    async def close(self) -> None:
+        """Wait for publishes under way, then close every connection. A closed bus may be opened again.
+
+        Cancellation:
+            Publishes under way are given up; connections are closed all the same.
+        """
+        runtime, self._runtime = self._runtime, None
+        if runtime is None:
+            return
+        self._state = _State.CLOSED
+        await runtime.close()
+
+    async def __aenter__(self) -> Self:
+        """Open the bus."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the bus."""
+        await self.close()
+
+    def settings(self) -> Settings:
+        """The settings as they hold now: arguments, else variables of the environment, else defaults.
+
+        Raises:
+            ConfigurationError: A variable is wrong, or url or service are missing.
+        """
+        return resolve_settings(self._arguments, os.environ)
+
+    # -- publishing
+
+    async def publish(
+        self,
+        event: Event,
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> Published:
+        """Publish an event and wait until Redis has confirmed it.
+
+        Publishes that are made concurrently travel together: `asyncio.gather` over thousands is fine.
+
+        Args:
+            event: An instance of a class derived from `Event`. Its id is made at its first publish and
+                stays the same for this object, whatever happens.
+            topic: A topic in place of the event class's own.
+            headers: Further attributes: names of a-z and 0-9 that do not start with `eb`, text values.
+            timeout: Seconds after which to give up, tries and waiting included. Default 10.
+
+        Returns:
+            Event id, topic and entry id.
+
+        Raises:
+            LifecycleError: The bus is not open.
+            EncodeError: The event is abstract, too large (EventTooLarge), or a header is wrong. Nothing
+                was written.
+            BackendRefused: Redis answered with an error, such as OOM or WRONGTYPE. It was not written.
+            BackendUnavailable: No confirmation in time; `.maybe_executed` tells whether it may have been
+                written. The same event object is safe to publish again, since its id stays the same.
+
+        Guarantees:
+            What returned is in Redis, as durably as Redis is configured. A publish whose answer was lost
+            is repeated with the same event id, so that it may stand in the stream twice.
+
+        Cancellation:
+            An event that was not sent yet is not written; one that was may be.
+
+        Redis cost:
+            One XADD.
+        """
+        published = await self._opened().publisher.publish(event, topic=topic, headers=headers, timeout=timeout)
+        for observe in self.on_published:
+            observe(event, published)
+        return published
+
+    async def publish_many(
+        self,
+        events: Iterable[Event],
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> list[Published]:
+        """Publish many events, in order, in writes of bounded size.
+
+        All of them are encoded before the first is written: a wrong one is found while nothing has
+        happened. Other publishes may come in between; the batch is not a transaction.
+
+        Args:
+            events: The events; the other arguments are those of `publish`, for each of them.
+            topic: As `publish`.
+            headers: As `publish`.
+            timeout: Seconds after which to give up what is not confirmed. Default 10.
+
+        Returns:
+            A record per event, in the order given.
+
+        Raises:
+            EncodeError: One of the events is wrong. Nothing was written.
+            PublishIncomplete: Not all were confirmed: `.written`, `.refused` (certainly not written) and
+                `.unknown` (may have been) say which.
+            LifecycleError: The bus is not open.
+
+        Redis cost:
+            One XADD an event, in writes of up to 500.
+        """
+        batch = list(events)
+        records = await self._opened().publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout)
+        for observe in self.on_published:
+            for event, published in zip(batch, records, strict=True):
+                observe(event, published)
+        return records
+
+    def blocking(self) -> AbstractContextManager[BlockingBus]:
+        """Publish from synchronous code: `with bus.blocking() as b: b.publish(event)`.
+
+        A thread of its own runs an event loop and its own connections while the block lasts; the bus
+        itself need not be open.
+
+        Raises:
+            LifecycleError: Called on a running event loop, which it would block: `await bus.publish` there.
+            ConfigurationError, BackendError: As `open`.
+        """
+        return blocking_bus(self.settings())
+
+    # -- consuming
+
+    async def run(self) -> None:
+        """Open, consume until SIGTERM or SIGINT, drain, close: what a service's main does.
+
+        On a bus that is open already it consumes and drains, and leaves the closing to whoever opened it.
+        A second signal ends without waiting for handlers; what they held stays pending.
+
+        Raises:
+            LifecycleError: It consumes already.
+            ConfigurationError, BackendError: As `open`; a group's key may be of a wrong type.
+        """
+        with stop_on_signals() as request:
+            async with AsyncExitStack() as stack:
+                if self._state is not _State.OPEN:
+                    await stack.enter_async_context(self)
+                async with self._consuming(request):
+                    await request.stop.wait()
+
+    @asynccontextmanager
+    async def consuming(self) -> AsyncIterator[None]:
+        """Consume while the block lasts, without touching signals: for web applications.
+
+        Opens the bus if it is not open. At the end it drains like `run`.
+        """
+        async with AsyncExitStack() as stack:
+            if self._state is not _State.OPEN:
+                await stack.enter_async_context(self)
+            async with self._consuming(StopRequest()):
+                yield
+
+    @asynccontextmanager
+    async def _consuming(self, request: StopRequest) -> AsyncIterator[None]:
+        runtime = self._opened()
+        if runtime.consumers:
+            raise LifecycleError("the bus consumes already: run() or consuming() once")
+        async with AsyncExitStack() as stack:
+            state = await stack.enter_async_context(self._lifespan(self)) if self._lifespan else None
+            await runtime.consume(self._subscriptions, self.publish, state)
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await runtime.drain(request.hurry)
+
+    def _opened(self) -> Runtime:
+        if self._runtime is None or self._state is not _State.OPEN:
+            raise LifecycleError(f"the bus is {self._state.value}: use it inside `async with bus:`, or after `await bus.open()`")
+        return self._runtime
+
+    def __repr__(self) -> str:
+        """Name the service and the state; never the url."""
+        return f"<EventBus {self._arguments.get('service', '')!r}, {self._state.value}>"

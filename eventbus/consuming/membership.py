@@ -1,0 +1,82 @@
+"""This process's place in one group: its token, and what is done when the group is lost."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from eventbus.streams import COUNT_LIMIT
+
+if TYPE_CHECKING:
+    from eventbus.consuming.counts import Counts
+    from eventbus.consuming.in_hand import InHand
+    from eventbus.delivery import Settings, Subscription
+    from eventbus.streams import Ensured, GroupCommands
+
+_log = logging.getLogger("eventbus.consuming")
+
+
+class Membership:
+    """Knows the group's token and heals the group when Redis has lost it.
+
+    A group is lost when its stream was deleted, the server flushed, or somebody destroyed it. Until a low
+    watermark is kept, it restarts at the earliest entry: nobody knows what other processes had settled, so
+    that events may be handled again, and none is passed over.
+    """
+
+    def __init__(
+        self, subscription: Subscription, settings: Settings, commands: GroupCommands, in_hand: InHand, counts: Counts
+    ) -> None:
+        self._subscription = subscription
+        self._commands = commands
+        self._in_hand = in_hand
+        self._counts = counts
+        self._settings = settings
+        self._lock = anyio.Lock()
+        self.token = ""
+
+    async def join(self) -> None:
+        """Create the group where it is missing, adopt it where it exists, and say what that means.
+
+        Raises:
+            BackendUnavailable: No answer; what exists by then is adopted by the next try.
+            BackendRefused: Among others with code WRONGTYPE: the topic's key is no stream.
+        """
+        ensured = await self._commands.ensure(start=self._subscription.start, service=self._settings.service)
+        self.token = ensured.token
+        if ensured.created:
+            await self._say_new(ensured)
+
+    async def heal(self, lost: str) -> None:
+        """Make the group anew, unless that was already done since its token was `lost`."""
+        async with self._lock:
+            if self.token != lost:
+                return
+            ensured = await self._commands.ensure(start="0", service=self._settings.service)
+            if ensured.token == lost:
+                return
+            self.token = ensured.token
+        self._counts.regrouped += 1
+        self._in_hand.regrouped()
+        _log.error(
+            "the group %s was lost in Redis and begins anew: from the earliest entry where it had to be created; "
+            "%d entries were in hand, and events may be handled again",
+            self._subscription,
+            len(self._in_hand),
+        )
+
+    async def _say_new(self, ensured: Ensured) -> None:
+        subscription = self._subscription
+        if ensured.known:
+            _log.error("the group %s had been lost in Redis and begins anew at the earliest entry", subscription)
+            return
+        if subscription.start == "$":
+            return
+        waiting = await self._commands.waiting_after(subscription.start)
+        if waiting:
+            number = f"{COUNT_LIMIT}+" if waiting > COUNT_LIMIT else str(waiting)
+            unserved = await self._commands.unserved(self._settings.service, silence=self._settings.lease)
+            hint = f"; groups of this service that nobody serves now: {', '.join(unserved)}" if unserved else ""
+            _log.warning("the new group %s will handle %s entries that are already in the topic%s", subscription, number, hint)

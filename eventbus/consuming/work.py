@@ -1,0 +1,49 @@
+"""Deliveries on their way from the fetcher to the executors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventbus.delivery import Delivery
+
+
+class Work:
+    """A queue that never blocks its writer and wakes no more readers than there is work for."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Delivery] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        """How many deliveries wait for an executor."""
+        return len(self._waiting)
+
+    def put(self, deliveries: Iterable[Delivery]) -> None:
+        """Add deliveries at the end."""
+        self._waiting.extend(deliveries)
+        for _ in range(min(len(self._waiting), len(self._idle))):
+            _wake(self._idle.popleft())
+
+    async def get(self) -> Delivery:
+        """Take the first delivery; waits only when there is none."""
+        while not self._waiting:
+            turn = asyncio.get_running_loop().create_future()
+            self._idle.append(turn)
+            await turn
+        return self._waiting.popleft()
+
+    def clear(self) -> list[Delivery]:
+        """Take out everything that never started."""
+        never_started = list(self._waiting)
+        self._waiting.clear()
+        return never_started
+
+
+def _wake(turn: asyncio.Future[None]) -> None:
+    if not turn.done():  # its executor may have been cancelled
+        turn.set_result(None)

@@ -1,0 +1,138 @@
+"""What a handler can learn about the event it was given, and do with it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from eventbus.delivery.published import PUBLISH_TIMEOUT, PublishEvent, Published
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventbus.delivery.delivery import Delivery
+    from eventbus.events import Envelope, Event, Topic
+
+_log = logging.getLogger("eventbus.handler")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all contexts of one subscription share.
+
+    Attributes:
+        topic: The topic's name, without prefix.
+        group: The group's name.
+        publish: The bus's publish.
+        state: What the bus's lifespan yielded.
+    """
+
+    topic: str
+    group: str
+    publish: PublishEvent
+    state: Any
+
+
+class Context:
+    """The circumstances of one event: pass it to a handler by annotating a parameter with it.
+
+    Attributes are read only. The context is valid while the handler runs.
+    """
+
+    __slots__ = ("_around", "_delivery", "_envelope", "_type")
+
+    def __init__(self, around: Surroundings, delivery: Delivery, envelope: Envelope | None, event_type: str) -> None:
+        self._around = around
+        self._delivery = delivery
+        self._envelope = envelope
+        self._type = event_type
+
+    @property
+    def id(self) -> str:
+        """The event's id. An entry without envelope has no id of its own: then its place, topic/entry id."""
+        return self._envelope.id if self._envelope else f"{self.topic}/{self.entry_id}"
+
+    @property
+    def type(self) -> str:
+        """The event's type."""
+        return self._type
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        return self._around.topic
+
+    @property
+    def group(self) -> str:
+        """The group that handles the event here."""
+        return self._around.group
+
+    @property
+    def entry_id(self) -> str:
+        """The entry's id in the topic's stream."""
+        return self._delivery.entry_id.decode()
+
+    @property
+    def attempt(self) -> int:
+        """Which run of the handler for this event this is, from 1."""
+        return 1
+
+    @property
+    def time(self) -> datetime:
+        """When the event was first published, in UTC; the entry's own time where the publisher gave none."""
+        time = self._envelope.time if self._envelope else None
+        return time or datetime.fromtimestamp(int(self.entry_id.partition("-")[0]) / 1000, UTC)
+
+    @property
+    def key(self) -> str | None:
+        """The value that orders the event among others, if its class names a key."""
+        return self._envelope.key if self._envelope else None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Further attributes the publisher added."""
+        return self._envelope.headers if self._envelope else {}
+
+    @property
+    def correlation_id(self) -> str:
+        """The id of the event that began the chain this one belongs to; its own id if it began it."""
+        return (self._envelope.correlation_id if self._envelope else None) or self.id
+
+    @property
+    def causation_id(self) -> str | None:
+        """The id of the event whose handler published this one, if any."""
+        return self._envelope.causation_id if self._envelope else None
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose records say which event they belong to."""
+        about = {"topic": self.topic, "group": self.group, "event_id": self.id, "type": self.type}
+        return logging.LoggerAdapter(_log, {"eventbus": about})
+
+    @property
+    def state(self) -> Any:
+        """What the bus's `lifespan=` yielded, else None."""
+        return self._around.state
+
+    async def publish(
+        self,
+        event: Event,
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> Published:
+        """Publish an event that this one caused.
+
+        As `EventBus.publish`, and the new event carries this event's id as its causation id and the
+        chain's correlation id; `headers` may name others. A synchronous handler calls it by
+        `anyio.from_thread.run(ctx.publish, event)`.
+        """
+        carried = {"correlationid": self.correlation_id, "causationid": self.id, **(headers or {})}
+        return await self._around.publish(event, topic=topic, headers=carried, timeout=timeout)
+
+    def __repr__(self) -> str:
+        """Name the event, without its content."""
+        return f"<Context {self.type} {self.id} of {self.topic!r} for {self.group!r}>"

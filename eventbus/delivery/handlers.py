@@ -1,0 +1,188 @@
+"""A handler as the user wrote it, looked at once, so that calling it needs no more looking."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, Union, get_args, get_origin
+
+from anyio import to_thread
+
+from eventbus.delivery.context import Context
+from eventbus.errors import ConfigurationError
+from eventbus.events import Event
+
+Invoke: TypeAlias = Callable[[Event, Context], Awaitable[Any]]
+"""A handler with its middleware around it."""
+
+Middleware: TypeAlias = Callable[[Any, Context, Invoke], Awaitable[Any]]
+"""`async def middleware(event, ctx, call_next): await call_next(event, ctx)`"""
+
+_SPELLINGS: Final = ("Context", "eventbus.Context")
+_UNRESOLVED: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A handler that is ready to be called.
+
+    Attributes:
+        name: How it is called in logs and errors: module and qualified name.
+        function: What the user decorated.
+        asynchronous: It is a coroutine function; else it runs in a thread.
+        context: The name of its keyword parameter for the context, "" where it is positional, None without.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    asynchronous: bool
+    context: str | None
+
+    def invoker(self, middleware: Sequence[Middleware]) -> Invoke:
+        """Build the call, the first middleware outermost."""
+        call: Invoke = functools.partial(_call if self.asynchronous else _call_in_thread, self)
+        for layer in reversed(middleware):
+            call = functools.partial(_through, layer, call)
+        return call
+
+
+async def _through(layer: Middleware, following: Invoke, event: Event, ctx: Context) -> Any:
+    return await layer(event, ctx, following)
+
+
+def _arguments(handler: Handler, event: Event, ctx: Context) -> functools.partial[Any]:
+    if handler.context is None:
+        return functools.partial(handler.function, event)
+    if handler.context:
+        return functools.partial(handler.function, event, **{handler.context: ctx})
+    return functools.partial(handler.function, event, ctx)
+
+
+async def _call(handler: Handler, event: Event, ctx: Context) -> Any:
+    return await _arguments(handler, event, ctx)()
+
+
+async def _call_in_thread(handler: Handler, event: Event, ctx: Context) -> Any:
+    # Abandoned when cancelled: a thread cannot be stopped, and the caller must know at once that its
+    # time is over. What the thread still does is nobody's success.
+    result = await to_thread.run_sync(_arguments(handler, event, ctx), abandon_on_cancel=True)
+    # A plain callable may still hand back an awaitable (a lambda around a coroutine function does).
+    return await result if inspect.isawaitable(result) else result
+
+
+def inspect_handler(function: Callable[..., Any], events: Sequence[type[Event]]) -> Handler:
+    """Look at a handler's signature.
+
+    Args:
+        function: A function, bound method or callable object.
+        events: The classes it subscribes to.
+
+    Raises:
+        ConfigurationError: It cannot be called with these events; says what to write instead.
+    """
+    name = handler_name(function)
+    target = _target(function)
+    if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
+        raise ConfigurationError(f"handler {name} has a yield, so that calling it would run nothing; use return")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"handler {name} has no signature that can be read") from error
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        raise ConfigurationError(f"handler {name} takes no event: write `async def {short_name(function)}(event: …)`")
+    _check_event(name, target, parameters[0], events)
+    bound = function.keywords if isinstance(function, functools.partial) else {}
+    context = _context(name, target, [parameter for parameter in parameters[1:] if parameter.name not in bound])
+    return Handler(name, function, inspect.iscoroutinefunction(target), context)
+
+
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+
+
+def short_name(function: Callable[..., Any]) -> str:
+    """The function's own name, as a default group uses it."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def handler_name(function: Callable[..., Any]) -> str:
+    """Module and qualified name, for logs and errors."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    owner = function if hasattr(function, "__qualname__") else type(function)
+    return f"{owner.__module__}.{owner.__qualname__}"
+
+
+def _target(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs when it is called: for an object its `__call__`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function):
+        return inspect.unwrap(function)
+    return type(function).__call__ if not inspect.isclass(function) else function
+
+
+def _annotation(target: Callable[..., Any], annotation: Any) -> Any:
+    """Resolve an annotation that is a text, as `from __future__ import annotations` makes them."""
+    if not isinstance(annotation, str):
+        return annotation
+    if annotation in _SPELLINGS:
+        return Context  # also where it is imported for type checkers only
+    try:
+        return eval(annotation, getattr(target, "__globals__", {}))  # noqa: S307 - the user's own source
+    except Exception:  # noqa: BLE001 - whatever it is, it names nothing we could pass
+        return _UNRESOLVED
+
+
+def _check_event(name: str, target: Callable[..., Any], parameter: inspect.Parameter, events: Sequence[type[Event]]) -> None:
+    wanted = _annotation(target, parameter.annotation)
+    if wanted in (inspect.Parameter.empty, _UNRESOLVED, Any, object):
+        return
+    accepted = _classes(wanted)
+    for event in events:
+        if accepted is not None and not issubclass(event, accepted):
+            raise ConfigurationError(
+                f"handler {name} takes {parameter.name}: {_spell(wanted)} but subscribes to {event.__name__}; "
+                f"make the two the same"
+            )
+
+
+def _classes(annotation: Any) -> tuple[type, ...] | None:
+    """The classes an annotation names; None where it cannot be told (a type variable, say)."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return tuple(options) if all(isinstance(option, type) for option in options) else None
+
+
+def _context(name: str, target: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> str | None:
+    found: str | None = None
+    for parameter in parameters:
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            continue
+        annotation = _annotation(target, parameter.annotation)
+        if annotation is not Context or found is not None:
+            raise ConfigurationError(_unknown_parameter(name, parameter, annotation))
+        found = parameter.name if parameter.kind is inspect.Parameter.KEYWORD_ONLY else ""
+    return found
+
+
+def _unknown_parameter(name: str, parameter: inspect.Parameter, annotation: Any) -> str:
+    if annotation is Context:
+        return f"handler {name} asks for the context twice; keep one parameter of type Context"
+    shown = "no annotation" if annotation is inspect.Parameter.empty else f"annotation {_spell(parameter.annotation)}"
+    return (
+        f"handler {name} has a parameter {parameter.name!r} with {shown}; after the event only `ctx: Context` "
+        f"can be passed (other annotations are reserved for dependencies): bind it with functools.partial, "
+        f"or keep it in the bus's lifespan state"
+    )
+
+
+def _spell(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))

@@ -1,0 +1,44 @@
+"""What publishing answers, and the shape of publishing that a handler's context calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventbus.events import Event, Topic
+
+PUBLISH_TIMEOUT: Final = 10.0
+"""Seconds after which an unconfirmed publish is given up, unless the caller says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Redis's confirmation that an event is in its stream.
+
+    Attributes:
+        event_id: The event's own id, the same at every publish of one event object.
+        topic: The topic it was published to.
+        entry_id: The stream entry's id; its place in the order of the topic.
+    """
+
+    event_id: str
+    topic: str
+    entry_id: str
+
+
+class PublishEvent(Protocol):
+    """Publishes one event and waits for the confirmation."""
+
+    async def __call__(
+        self,
+        event: Event,
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> Published:
+        """Publish; see `EventBus.publish`."""
+        ...

@@ -1,0 +1,61 @@
+"""From an entry to the handler it is for: which route, which event, or why not. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventbus.delivery.outcome import Ending
+from eventbus.errors import DecodeError
+from eventbus.events import Envelope, Event, adopt, decode, info
+
+if TYPE_CHECKING:
+    from eventbus.delivery.subscription import Route, Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An event and the route to its handler. Without envelope it came from a foreign producer."""
+
+    route: Route
+    event: Event
+    envelope: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """An entry that is not given to a handler, and why; the reason holds no payload."""
+
+    ending: Ending
+    reason: str
+
+
+def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
+    """Find the handler of an entry and decode its event. Whatever stands in the entry, this returns."""
+    try:
+        envelope = Envelope.parse(fields)
+        if envelope is None:
+            return _foreign(subscription, fields)
+        return _enveloped(subscription, envelope)
+    except DecodeError as error:
+        return Unready(Ending.UNDECODABLE, str(error))
+
+
+def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Unready:
+    route = subscription.routes.get(envelope.type)
+    if route is None:
+        return Unready(Ending.NOBODY, f"no handler of this group names type {envelope.type!r}")
+    if envelope.version > route.version:
+        return Unready(
+            Ending.NEWER, f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}"
+        )
+    event = decode(route.event_class, envelope.data)
+    adopt(event, envelope)
+    return Ready(route, event, envelope)
+
+
+def _foreign(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
+    if subscription.foreign is None:
+        return Unready(Ending.UNDECODABLE, "the entry has no specversion field; subscribe with foreign=Flat(…) to read such")
+    event = subscription.foreign.read(fields)
+    return Ready(subscription.routes[info(type(event)).type], event, None)

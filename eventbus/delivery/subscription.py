@@ -1,0 +1,255 @@
+"""What a service subscribes to: declarations as they were written, subscriptions as they run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from eventbus.delivery.handlers import Handler, Invoke, Middleware, handler_name, inspect_handler, short_name
+from eventbus.delivery.retry import Retry
+from eventbus.delivery.settings import Settings
+from eventbus.delivery.topics import Topics
+from eventbus.errors import ConfigurationError
+from eventbus.events import Event, Flat, Topic, check_name, descendants, info
+
+_STARTS: Final = {"earliest": "0", "latest": "$"}
+_ENTRY_ID: Final = re.compile(r"\d{1,20}(-\d{1,20})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a subscription is run; None is "not said here".
+
+    Attributes:
+        start: Where a new group begins: "earliest" (default), "latest" or an entry id.
+        concurrency: Handlers at a time. Default: the bus's.
+        prefetch: Entries read ahead. Default: the bus's, else twice the concurrency.
+        retry: What happens after a handler raised. Default `Retry()`.
+        foreign: How entries without envelope are read. Default: not at all.
+    """
+
+    start: str | None = None
+    concurrency: int | None = None
+    prefetch: int | None = None
+    retry: Retry | None = None
+    foreign: Flat | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values, so that a wrong one is found where it is written."""
+        if self.start is not None and not (self.start in _STARTS or _ENTRY_ID.fullmatch(str(self.start))):
+            raise ConfigurationError(f"start={self.start!r}: write 'earliest', 'latest' or an entry id such as '1700000000000-0'")
+        for name in ("concurrency", "prefetch"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ConfigurationError(f"{name}={value!r}: give a whole number, at least 1")
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ConfigurationError(f"retry={self.retry!r}: give a Retry(attempts=…, backoff=[…])")
+        if self.foreign is not None and not isinstance(self.foreign, Flat):
+            raise ConfigurationError(f"foreign={self.foreign!r}: give a Flat(EventClass)")
+
+    def merged(self, other: Policy, where: str) -> Policy:
+        """Join the policies of two handlers of one subscription; each may say what the other leaves open."""
+        values: dict[str, Any] = {}
+        for name in ("start", "concurrency", "prefetch", "retry", "foreign"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is not None and theirs is not None and mine != theirs:
+                raise ConfigurationError(
+                    f"{where}: its handlers say {name}={mine!r} and {name}={theirs!r}; they share one "
+                    f"subscription, so say it once, or use another group"
+                )
+            values[name] = theirs if mine is None else mine
+        return Policy(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """One use of `@subscribe`, kept as it was written until the bus opens.
+
+    Attributes:
+        spec: An event class, or a union of them.
+        function: The decorated handler.
+        group: The group's name, or None for `service.function`.
+        topic: A topic in place of the event class's own, or None.
+        policy: The rest of the arguments.
+        middleware: Layers around this handler only, the first outermost.
+    """
+
+    spec: Any
+    function: Callable[..., Any]
+    group: str | None = None
+    topic: Topic | None = None
+    policy: Policy = field(default_factory=Policy)
+    middleware: tuple[Middleware, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a subscription sends the events of one type."""
+
+    event_class: type[Event]
+    version: int
+    handler: Handler
+    invoke: Invoke
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A topic, a group, its handlers by event type, and how it is run."""
+
+    topic: str
+    stream: str
+    group: str
+    start: str
+    concurrency: int
+    prefetch: int
+    retry: Retry
+    foreign: Flat | None
+    routes: Mapping[str, Route]
+
+    def __str__(self) -> str:
+        """How it is called in logs."""
+        return f"{self.topic}/{self.group}"
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Declarations:
+    """The `@subscribe` of one bus or router: checks what can be checked at once, and keeps the rest."""
+
+    def __init__(self) -> None:
+        self._kept: list[Declaration] = []
+
+    def __iter__(self) -> Iterator[Declaration]:
+        """The declarations in the order they were written."""
+        return iter(self._kept)
+
+    def extend(self, others: Iterable[Declaration]) -> None:
+        """Take in the declarations of another."""
+        self._kept.extend(others)
+
+    def declare(
+        self,
+        spec: Any,
+        *,
+        group: str | None,
+        topic: str | Topic | None,
+        middleware: Sequence[Middleware],
+        policy: Policy,
+    ) -> Callable[[_F], _F]:
+        """Make the decorator that keeps the declaration and returns the function unchanged."""
+        checked = None if group is None else check_name("group", group)
+        place = None if topic is None else Topic.of(topic)
+
+        def decorate(function: _F) -> _F:
+            self._kept.append(
+                Declaration(
+                    spec=spec, function=function, group=checked, topic=place, policy=policy, middleware=tuple(middleware)
+                )
+            )
+            return function
+
+        return decorate
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A subscription while its handlers are being collected."""
+
+    topic: Topic
+    policy: Policy
+    routes: dict[str, Route]
+
+
+def compile_subscriptions(
+    declarations: Iterable[Declaration],
+    settings: Settings,
+    *,
+    middleware: Sequence[Middleware] = (),
+    topics: Topics,
+) -> tuple[Subscription, ...]:
+    """Turn declarations into subscriptions, one per topic and group.
+
+    Args:
+        declarations: Of the bus and its routers.
+        settings: The bus's.
+        middleware: The bus's layers, outside those of a subscription.
+        topics: The bus's topics, for finding two declarations of one that differ.
+
+    Raises:
+        ConfigurationError: A conflict or a wrong handler, by name, with the remedy.
+    """
+    drafts: dict[tuple[str, str], _Draft] = {}
+    for declaration in declarations:
+        classes = descendants(declaration.spec)
+        handler = inspect_handler(declaration.function, classes)
+        invoke = handler.invoker((*middleware, *declaration.middleware))
+        group = declaration.group or _default_group(declaration, settings)
+        for event_class in classes:
+            topic = topics.register(declaration.topic or _topic_of(event_class))
+            where = f"group {group!r} on topic {topic.name!r}"
+            draft = drafts.setdefault((topic.name, group), _Draft(topic, Policy(), {}))
+            draft.policy = draft.policy.merged(declaration.policy, where)
+            _add_route(draft, Route(event_class, info(event_class).version, handler, invoke), where)
+    return tuple(_finish(group, draft, settings) for (_, group), draft in drafts.items())
+
+
+def _topic_of(event_class: type[Event]) -> Topic:
+    topic = info(event_class).topic
+    if topic is None:
+        raise ConfigurationError(
+            f"{event_class.__name__} names no topic: write class {event_class.__name__}(Event, topic='…'), "
+            f"or subscribe with topic="
+        )
+    return topic
+
+
+def _default_group(declaration: Declaration, settings: Settings) -> str:
+    name = short_name(declaration.function)
+    if not name.isidentifier():
+        raise ConfigurationError(f"handler {handler_name(declaration.function)} has no name to call its group by; pass group=")
+    return f"{settings.service}.{name}"
+
+
+def _add_route(draft: _Draft, route: Route, where: str) -> None:
+    event_type = info(route.event_class).type
+    known = draft.routes.setdefault(event_type, route)
+    if known is route:
+        return
+    if known.event_class is not route.event_class:
+        one, two = (f"{cls.__module__}.{cls.__qualname__}" for cls in (known.event_class, route.event_class))
+        raise ConfigurationError(
+            f"{where}: {one} and {two} are both of type {event_type!r}; give one of them another type=, or another group"
+        )
+    raise ConfigurationError(
+        f"{where}: {known.handler.name} and {route.handler.name} both handle {event_type!r}; "
+        f"an event goes to one handler of a group, so give one of them another group="
+    )
+
+
+def _finish(group: str, draft: _Draft, settings: Settings) -> Subscription:
+    policy, topic = draft.policy, draft.topic.name
+    concurrency = policy.concurrency or settings.concurrency
+    _check_foreign(policy.foreign, draft, f"group {group!r} on topic {topic!r}")
+    return Subscription(
+        topic=topic,
+        stream=settings.prefix + topic,
+        group=group,
+        start=_STARTS.get(policy.start or "earliest", policy.start or "0"),
+        concurrency=concurrency,
+        prefetch=policy.prefetch or settings.prefetch or 2 * concurrency,
+        retry=policy.retry or Retry(),
+        foreign=policy.foreign,
+        routes=draft.routes,
+    )
+
+
+def _check_foreign(foreign: Flat | None, draft: _Draft, where: str) -> None:
+    if foreign is None:
+        return
+    route = draft.routes.get(info(foreign.event_class).type)
+    if route is None or route.event_class is not foreign.event_class:
+        name = foreign.event_class.__name__
+        raise ConfigurationError(f"{where}: foreign=Flat({name}), but none of its handlers subscribes to {name}")

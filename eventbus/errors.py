@@ -1,0 +1,120 @@
+"""Every error eventbus raises, in one tree; each branch is a different reaction of the reader.
+
+    EventBusError
+    ├── ConfigurationError      change the program or its settings; nothing was written
+    ├── LifecycleError          call in another order: before open, after close, twice
+    ├── CodecError              change the value, or look at the entry
+    │   ├── EncodeError         an event that cannot be published; nothing was written
+    │   │   └── EventTooLarge
+    │   └── DecodeError         an entry that is no event of this program
+    └── BackendError            Redis
+        ├── BackendUnavailable  no answer: it may or may not have been executed
+        ├── BackendRefused      Redis answered with an error: it was not executed
+        └── PublishIncomplete   some events of a batch are not known to be written
+
+No message holds a payload, a password or a whole url.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class EventBusError(Exception):
+    """The root: `except EventBusError` catches whatever this library raises on purpose."""
+
+
+class ConfigurationError(EventBusError):
+    """The program, its settings or its environment must change before it can work. Nothing was written."""
+
+
+class LifecycleError(EventBusError):
+    """The bus was used before it was opened, after it was closed, or opened twice. Nothing was written."""
+
+
+class CodecError(EventBusError):
+    """A value could not become an entry, or an entry could not become an event."""
+
+
+class EncodeError(CodecError):
+    """The event or its headers cannot be published. Nothing was written."""
+
+
+class EventTooLarge(EncodeError):
+    """The entry would be larger than `max_event_bytes`. Nothing was written."""
+
+
+class DecodeError(CodecError):
+    """An entry is damaged, or is no event of this program."""
+
+
+class BackendError(EventBusError):
+    """Redis did not do what was asked."""
+
+
+class BackendUnavailable(BackendError):
+    """Redis gave no answer in time.
+
+    Attributes:
+        event_id: The id of the event that was being published, else None. Publishing the same event
+            object again keeps this id, so that consumers can tell a second copy from a second event.
+        maybe_executed: False where the command certainly never reached Redis; True where it may or may
+            not have been executed.
+    """
+
+    def __init__(self, message: str, *, event_id: str | None = None, maybe_executed: bool = True) -> None:
+        super().__init__(message)
+        self.event_id = event_id
+        self.maybe_executed = maybe_executed
+
+
+class BackendRefused(BackendError):
+    """Redis answered with an error: the command was not executed.
+
+    Attributes:
+        code: The first word of Redis's answer: `OOM`, `WRONGTYPE`, `NOGROUP`, `NOPERM`, …
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One event of a batch that is not known to be written.
+
+    Attributes:
+        index: Its place in the batch.
+        event: The event object; publishing it again keeps its id.
+        error: What happened to it.
+    """
+
+    index: int
+    event: Any
+    error: BackendError
+
+
+class PublishIncomplete(BackendError):
+    """Some events of a `publish_many` are not known to be written.
+
+    Attributes:
+        written: A `Published` for each event that Redis confirmed.
+        refused: Events that were certainly not written.
+        unknown: Events that may or may not have been written; they are safe to publish again, since the
+            event id stays the same.
+    """
+
+    def __init__(self, *, written: Sequence[Any], refused: Sequence[Failed], unknown: Sequence[Failed]) -> None:
+        first = (*refused, *unknown)[0]
+        super().__init__(
+            f"{len(written)} events were written, {len(refused)} were refused, {len(unknown)} are unknown; "
+            f"the first that failed is number {first.index}: {first.error}"
+        )
+        self.written = tuple(written)
+        self.refused = tuple(refused)
+        self.unknown = tuple(unknown)

@@ -1,0 +1,297 @@
+"""Publishes events: those of one turn of the event loop go to Redis in one write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import anyio
+
+from eventbus.delivery import PUBLISH_TIMEOUT, Alive, Published, Settings, Topics
+from eventbus.errors import (
+    BackendError,
+    BackendRefused,
+    BackendUnavailable,
+    EncodeError,
+    Failed,
+    LifecycleError,
+    PublishIncomplete,
+)
+from eventbus.events import Event, Topic, encode, identity, info
+from eventbus.streams import Connections, Wire, pack, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from redis.exceptions import ResponseError
+
+CHUNK: Final = 500
+"""Commands in one write. Larger ones gain nothing measurable and make the first wait for the last."""
+
+CHUNK_BYTES: Final = 1 << 20
+"""Bytes in one write, unless a single event is larger."""
+
+SWEEP: Final = 0.05
+"""Seconds between looks for publishes whose time is over: one timer for all of them."""
+
+TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"})
+"""Answers of a server that may soon answer otherwise (failover, a long script): tried again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A publish whose confirmation is awaited."""
+
+    command: bytes
+    event_id: str
+    topic: str
+    until: float
+    answer: asyncio.Future[Published]
+    maybe_written: bool = False
+    last: BackendError | None = None
+
+
+@dataclass(slots=True)
+class PublishCounts:
+    """Plain counters, read when somebody asks."""
+
+    published: int = 0
+    writes: int = 0
+    retries: int = 0
+    refused: int = 0
+    given_up: int = 0
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Publish events on one connection of its own.
+
+    Guarantees:
+        A returned `Published` was confirmed by Redis. All tries of one publish carry one event id. A
+        write whose answer is lost is repeated, so that an event may stand twice in its stream, with one id.
+    Stops:
+        `close` refuses new publishes and waits for those under way, each until its own deadline.
+    Survives:
+        BackendUnavailable and passing refusals (failover): `run` raises and is started again by the
+        supervisor, with backoff; each publish is tried until its own deadline.
+    Redis cost:
+        One XADD an event; those of one turn of the event loop share a write and a reply.
+    """
+
+    connections: Connections
+    settings: Settings
+    topics: Topics
+    counts: PublishCounts = field(default_factory=PublishCounts)
+    _queue: deque[_Waiting] = field(default_factory=deque[_Waiting])
+    _sent: list[_Waiting] = field(default_factory=list[_Waiting])
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _empty: asyncio.Event = field(default_factory=asyncio.Event)
+    _wire: Wire = field(init=False)
+    _closed: bool = False
+
+    def __post_init__(self) -> None:
+        """Prepare the connection; it opens with the first publish."""
+        self._wire = Wire(self.connections, "publishing")
+        self._empty.set()
+
+    async def publish(
+        self,
+        event: Event,
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> Published:
+        """Publish one event; see `EventBus.publish`."""
+        waiting = self._prepare(event, topic, headers, timeout)
+        self._enqueue([waiting])
+        return await waiting.answer
+
+    async def publish_many(
+        self,
+        events: Iterable[Event],
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+    ) -> list[Published]:
+        """Publish many events; see `EventBus.publish_many`."""
+        batch = list(events)
+        waiting = [self._prepare(event, topic, headers, timeout) for event in batch]
+        self._enqueue(waiting)
+        try:
+            answers = await asyncio.gather(*(each.answer for each in waiting), return_exceptions=True)
+        finally:
+            for each in waiting:
+                each.answer.cancel()
+        return _complete(batch, waiting, answers)
+
+    async def run(self, alive: Alive) -> None:
+        """Write what is queued, for as long as the bus is open; raises what is to be tried again later."""
+        self._requeue(self._sent)
+        while True:
+            if not self._queue:
+                self._empty.set()
+                self._wake.clear()
+                await self._wake.wait()
+            await self.run_once()
+            alive()
+
+    async def run_once(self) -> None:
+        """Write one chunk and hand out its answers.
+
+        Raises:
+            BackendError: Some of it has to be tried again later; it is queued again, in its old order.
+        """
+        self._sent = chunk = self._take()
+        if not chunk:
+            return
+        replies: list[Any] = []
+        lost: BackendError | None = None
+        try:
+            self.counts.writes += 1
+            await self._wire.call([waiting.command for waiting in chunk], into=replies)
+        except (BackendUnavailable, BackendRefused) as error:
+            lost = error
+        answered = zip(chunk, replies, strict=False)
+        again = [waiting for waiting, reply in answered if not self._settle(waiting, reply)]
+        rest = chunk[len(replies) :]
+        if lost is not None:
+            _mark_unanswered(rest, lost)
+        self._requeue([*again, *rest])
+        if again or lost:
+            await self._try_later(lost or again[0].last)
+
+    async def sweep(self, alive: Alive) -> None:
+        """Give up publishes whose time is over. One timer for all: a timer each would cost more than the write."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await anyio.sleep(SWEEP)
+            now = loop.time()
+            for waiting in (*self._sent, *self._queue):
+                if waiting.until <= now and not waiting.answer.done():
+                    waiting.maybe_written |= self._wire.connected and waiting in self._sent
+                    self.counts.given_up += 1
+                    _give_up(waiting, "its time was over")
+            alive()
+
+    async def close(self) -> None:
+        """Refuse new publishes and wait until those under way have an answer or ran out of time."""
+        self._closed = True
+        await self._empty.wait()
+        await self._wire.close()
+
+    def abandon(self) -> None:
+        """Answer everything that still waits: this publisher's loop has ended."""
+        self._closed = True
+        for waiting in (*self._sent, *self._queue):
+            _give_up(waiting, "the bus was closed")
+        self._queue.clear()
+        self._empty.set()
+
+    # -- from an event to a queued command
+
+    def _prepare(
+        self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float
+    ) -> _Waiting:
+        if not isinstance(event, Event):
+            raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
+        place = self._place(event, topic)
+        settings = self.settings
+        fields = encode(event, source=f"/{settings.service}", headers=headers, max_bytes=settings.max_event_bytes)
+        loop = asyncio.get_running_loop()
+        command = pack(b"XADD", settings.prefix + place, b"*", *fields)
+        return _Waiting(command, identity(event).id, place, loop.time() + timeout, loop.create_future())
+
+    def _place(self, event: Event, topic: str | Topic | None) -> str:
+        wanted = topic if topic is not None else info(type(event)).topic
+        if wanted is None:
+            name = type(event).__name__
+            raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
+        return self.topics.register(wanted).name
+
+    def _enqueue(self, waiting: list[_Waiting]) -> None:
+        if self._closed:
+            raise LifecycleError("the bus is closed: publish before it is, or open a new one")
+        self._queue.extend(waiting)
+        if waiting:
+            self._empty.clear()
+            self._wake.set()
+
+    # -- from the queue to Redis
+
+    def _take(self) -> list[_Waiting]:
+        chunk: list[_Waiting] = []
+        size = 0
+        while self._queue and len(chunk) < CHUNK and size < CHUNK_BYTES:
+            waiting = self._queue.popleft()
+            if not waiting.answer.done():  # cancelled by its caller, or out of time
+                chunk.append(waiting)
+                size += len(waiting.command)
+        return chunk
+
+    def _settle(self, waiting: _Waiting, reply: bytes | ResponseError) -> bool:
+        """Hand out one answer; False when the event has to be sent again."""
+        if isinstance(reply, bytes):
+            self.counts.published += 1
+            if not waiting.answer.done():
+                waiting.answer.set_result(Published(waiting.event_id, waiting.topic, reply.decode()))
+            return True
+        error = waiting.last = refused(reply, f"publishing to {waiting.topic!r}")
+        if error.code in TRANSIENT:
+            return False
+        self.counts.refused += 1
+        if waiting.maybe_written:
+            _give_up(waiting, "an earlier try had no answer")
+        elif not waiting.answer.done():
+            waiting.answer.set_exception(error)
+        return True
+
+    def _requeue(self, waiting: list[_Waiting]) -> None:
+        self._queue.extendleft(reversed(waiting))
+        self._sent = []
+
+    async def _try_later(self, error: BackendError | None) -> NoReturn:
+        self.counts.retries += 1
+        if isinstance(error, BackendRefused):
+            # A demoted primary keeps its connections: a new one finds the new primary.
+            await self._wire.close()
+        raise error or BackendUnavailable("publishing: no answer")
+
+
+def _mark_unanswered(rest: list[_Waiting], lost: BackendError) -> None:
+    for waiting in rest:
+        waiting.last = lost
+        waiting.maybe_written |= isinstance(lost, BackendUnavailable) and lost.maybe_executed
+
+
+def _give_up(waiting: _Waiting, why: str) -> None:
+    if waiting.answer.done():
+        return
+    known = "it may or may not have been written" if waiting.maybe_written else "it was not written"
+    reason = f"; the last try failed: {waiting.last}" if waiting.last else ""
+    error = BackendUnavailable(
+        f"publishing event {waiting.event_id} to {waiting.topic!r} was given up, {why}: {known}, and the "
+        f"same event is safe to publish again{reason}",
+        event_id=waiting.event_id,
+        maybe_executed=waiting.maybe_written,
+    )
+    waiting.answer.set_exception(error)
+
+
+def _complete(batch: list[Event], waiting: list[_Waiting], answers: list[Published | BaseException]) -> list[Published]:
+    written = [answer for answer in answers if isinstance(answer, Published)]
+    if len(written) == len(batch):
+        return written
+    failed = [
+        (each, Failed(index, batch[index], answer))
+        for index, (each, answer) in enumerate(zip(waiting, answers, strict=True))
+        if isinstance(answer, BackendError)
+    ]
+    raise PublishIncomplete(
+        written=written,
+        refused=[record for each, record in failed if not each.maybe_written],
+        unknown=[record for each, record in failed if each.maybe_written],
+    )

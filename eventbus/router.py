@@ -1,0 +1,134 @@
+"""Subscriptions declared without a bus, to be taken in by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from eventbus.delivery import Declarations, Middleware, Policy, Retry
+from eventbus.errors import ConfigurationError
+from eventbus.events import Event, Flat, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import UnionType
+
+_E = TypeVar("_E", bound=Event)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+
+class HandlerOf(Protocol[_E]):
+    """A decorator for handlers of one event class; it returns the function unchanged.
+
+    Type checkers hold the handler's first parameter against the class subscribed to.
+    """
+
+    def __call__(self, handler: Callable[Concatenate[_E, _P], _R], /) -> Callable[Concatenate[_E, _P], _R]:
+        """Subscribe the handler."""
+        ...
+
+
+class Subscribes:
+    """What a bus and a router have in common: `@….subscribe(EventClass)`."""
+
+    def __init__(self) -> None:
+        self.declarations = Declarations()
+
+    @overload
+    def subscribe(
+        self,
+        event: type[_E],
+        /,
+        *,
+        group: str | None = None,
+        topic: str | Topic | None = None,
+        start: str | None = None,
+        concurrency: int | None = None,
+        prefetch: int | None = None,
+        retry: Retry | None = None,
+        foreign: Flat | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> HandlerOf[_E]: ...
+
+    @overload
+    def subscribe(
+        self,
+        event: UnionType,
+        /,
+        *,
+        group: str | None = None,
+        topic: str | Topic | None = None,
+        start: str | None = None,
+        concurrency: int | None = None,
+        prefetch: int | None = None,
+        retry: Retry | None = None,
+        foreign: Flat | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> Callable[[_F], _F]: ...
+
+    def subscribe(
+        self,
+        event: Any,
+        /,
+        *,
+        group: str | None = None,
+        topic: str | Topic | None = None,
+        start: str | None = None,
+        concurrency: int | None = None,
+        prefetch: int | None = None,
+        retry: Retry | None = None,
+        foreign: Flat | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> Any:
+        """Subscribe the decorated handler to an event class, its descendants, or a union of classes.
+
+        The handler takes the event first and may take the `Context`, by annotation. An `async def`
+        handler runs on the event loop, any other in a thread. An event is acknowledged when its handler
+        has returned; one whose handler raised stays pending in its group. Handlers may see an event more
+        than once: make their effects idempotent.
+
+        Args:
+            event: A class derived from `Event`, or a union such as `OrderCreated | OrderPaid`.
+            group: Handlers that name one group on one topic share its events: each event goes to the one
+                whose type matches. Every group sees every event. Default `service.function`, a group of
+                the handler's own; give one for what is to survive a renamed function.
+            topic: A topic in place of the event class's own.
+            start: Where a group that is new begins: "earliest" (default), "latest", or an entry id, after
+                which it starts. A group that exists goes on where it is.
+            concurrency: Handlers that run at a time in this process. Default 32 (EVENTBUS_CONCURRENCY).
+            prefetch: Entries read ahead of the handlers. Default twice the concurrency (EVENTBUS_PREFETCH).
+            retry: What happens after the handler raised. Default `Retry()`.
+            foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
+            middleware: Layers around this handler, the first outermost, inside those of the bus.
+
+        Returns:
+            A decorator that returns the function unchanged.
+
+        Raises:
+            ConfigurationError: An option is wrong. What needs all subscriptions together, and the
+                handler's signature, is checked when the bus opens.
+
+        Redis cost:
+            None here. Consuming: one XREADGROUP and one script per batch of entries.
+        """
+        policy = Policy(start=start, concurrency=concurrency, prefetch=prefetch, retry=retry, foreign=foreign)
+        return self.declarations.declare(event, group=group, topic=topic, middleware=middleware, policy=policy)
+
+
+class Router(Subscribes):
+    """Subscriptions without a bus, for services whose handlers live in several modules.
+
+    A bus takes them in with `bus.include(router)` before it opens; several buses may take in one router.
+    """
+
+    def include(self, router: Router) -> None:
+        """Take in the subscriptions of another router."""
+        check_router(router)
+        self.declarations.extend(router.declarations)
+
+
+def check_router(router: object) -> None:
+    """Refuse what is no router, by name."""
+    if not isinstance(router, Router):
+        raise ConfigurationError(f"include() takes a Router, not {type(router).__name__}")

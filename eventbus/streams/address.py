@@ -1,0 +1,123 @@
+"""Where Redis is, parsed from a url once, so that a typing error is found before anything connects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from eventbus.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FORMS = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/redis.sock?db=0"
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_OPTIONS: Mapping[str, frozenset[str]] = {
+    "redis": frozenset({"db"}),
+    "rediss": frozenset({"db", *_TLS_FILES}),
+    "unix": frozenset({"db"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of a `rediss://` connection; the server's certificate and host name are always verified.
+
+    Attributes:
+        ca_certs: Certificates to trust instead of the system's.
+        certfile: The client's certificate, where the server asks for one.
+        keyfile: The client's private key.
+    """
+
+    ca_certs: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed `redis://`, `rediss://` or `unix://` url. Printing it never shows the password."""
+
+    scheme: str
+    host: str = ""
+    port: int = 6379
+    path: str = ""
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: Tls | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Parse a url.
+
+        Args:
+            url: `redis://[user:password@]host[:6379][/db]`, `rediss://…` (TLS; the files by
+                `?ssl_ca_certs=…&ssl_certfile=…&ssl_keyfile=…`) or `unix://[user:password@]/path[?db=0]`.
+                A password's special characters are percent-encoded.
+
+        Raises:
+            ConfigurationError: The url has another form; the message never repeats the url, which may
+                hold a password.
+        """
+        parts = _split(url)
+        options = _options(parts)
+        user, password = (unquote(text) if text else None for text in (parts.username, parts.password))
+        if parts.scheme == "unix":
+            path = unquote(parts.path)
+            if not path or parts.hostname:
+                raise ConfigurationError("a unix:// url needs an absolute path: unix:///path/to/redis.sock")
+            return cls("unix", path=path, db=_db(options.get("db", "0")), username=user, password=password)
+        db = _db(options.get("db") or parts.path.strip("/") or "0")
+        tls = _tls(options) if parts.scheme == "rediss" else None
+        return cls(parts.scheme, parts.hostname or "localhost", _port(parts), "", db, user, password, tls)
+
+    def __str__(self) -> str:
+        """The address without user and password, for logs and errors."""
+        if self.scheme == "unix":
+            return f"unix://{self.path}" + (f"?db={self.db}" if self.db else "")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}/{self.db}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"the Redis url cannot be parsed; write {_FORMS}") from error
+    if parts.scheme not in _OPTIONS:
+        # Only what stands before "://" is shown: the rest may hold a password.
+        shown = url.partition("://")[0] if "://" in url else ""
+        raise ConfigurationError(f"the Redis url begins with {shown!r}; write {_FORMS} (or embedded:// to try things out)")
+    return parts
+
+
+def _options(parts: SplitResult) -> dict[str, str]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in options:
+        if name not in _OPTIONS[parts.scheme]:
+            known = ", ".join(sorted(_OPTIONS[parts.scheme]))
+            raise ConfigurationError(f"the {parts.scheme}:// url has an option {name!r}; known are: {known}")
+    return options
+
+
+def _db(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigurationError(f"the Redis url names database {text!r}; write a number, for example /0")
+    return int(text)
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        return parts.port or 6379
+    except ValueError as error:
+        raise ConfigurationError("the port in the Redis url is no number between 1 and 65535") from error
+
+
+def _tls(options: Mapping[str, str]) -> Tls:
+    for name in _TLS_FILES:
+        if name in options and not Path(options[name]).is_file():
+            raise ConfigurationError(f"{name}={options[name]!r} in the Redis url is not a file")
+    return Tls(options.get("ssl_ca_certs"), options.get("ssl_certfile"), options.get("ssl_keyfile"))

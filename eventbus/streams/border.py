@@ -1,0 +1,78 @@
+"""The border to redis-py: its exceptions become ours here and nowhere else."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from redis import exceptions as foreign
+
+from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CODES: Final[dict[type[foreign.ResponseError], str]] = {
+    foreign.NoScriptError: "NOSCRIPT",
+    foreign.OutOfMemoryError: "OOM",
+    foreign.ReadOnlyError: "READONLY",
+    foreign.NoPermissionError: "NOPERM",
+    foreign.MasterDownError: "MASTERDOWN",
+    foreign.ClusterDownError: "CLUSTERDOWN",
+    foreign.TryAgainError: "TRYAGAIN",
+}
+
+_REMEDIES: Final = {
+    "OOM": "Redis is at its maxmemory: raise it, or trim streams",
+    "WRONGTYPE": "the key holds another Redis type: choose another topic name, or delete the key",
+    "READONLY": "this server is a replica: point the url at the primary",
+    "NOPERM": "give the Redis user the permission for this command and key",
+    "NOAUTH": "put user and password into the url",
+    "MISCONF": "Redis cannot save to disk: see its log",
+    "NOGROUP": "the consumer group is gone",
+}
+
+
+def code_of(error: Exception) -> str:
+    """The first word of Redis's answer, also where redis-py has cut it off."""
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    return str(error).partition(" ")[0]
+
+
+def refused(error: foreign.ResponseError, doing: str) -> BackendRefused:
+    """Translate an error answer. Redis's own text is kept: it names keys and commands, never values."""
+    code = code_of(error)
+    remedy = _REMEDIES.get(code)
+    text = str(error) if str(error).startswith(code) else f"{code} {error}"
+    return BackendRefused(f"{doing}: Redis refused: {text}" + (f" ({remedy})" if remedy else ""), code=code)
+
+
+def translate(error: Exception, doing: str, *, maybe_executed: bool = True) -> BackendError:
+    """Translate any exception of redis-py or the socket."""
+    if isinstance(error, BackendError):
+        return error
+    if isinstance(error, foreign.AuthenticationError | foreign.AuthorizationError):
+        # redis-py files these under ConnectionError, although the server has answered.
+        return BackendRefused(f"{doing}: Redis refused the user or password ({_REMEDIES['NOAUTH']})", code="NOAUTH")
+    if isinstance(error, foreign.ResponseError):
+        return refused(error, doing)
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return BackendUnavailable(f"{doing}: no answer from Redis ({reason})", maybe_executed=maybe_executed)
+
+
+FOREIGN_ERRORS: Final = (foreign.RedisError, OSError, TimeoutError, EOFError)
+
+
+@contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Raise our errors for redis-py's inside the block.
+
+    Args:
+        doing: What was tried, for the message: `"publishing to 'orders'"`.
+    """
+    try:
+        yield
+    except FOREIGN_ERRORS as error:
+        raise translate(error, doing) from error

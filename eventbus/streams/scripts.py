@@ -1,0 +1,49 @@
+"""Lua scripts by name: sent by their hash, loaded when the server does not know them."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventbus.errors import BackendRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventbus.streams.wire import Wire
+
+
+class Script(NamedTuple):
+    """A script's text and the hash by which the server knows it."""
+
+    source: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Read `lua/<name>.lua` from the package."""
+    source = (files("eventbus.streams") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+async def run_script(wire: Wire, name: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+    """Run a script.
+
+    A restarted or promoted server has forgotten it and answers NOSCRIPT, having done nothing: then the
+    text itself is sent, which also loads it.
+
+    Raises:
+        BackendUnavailable: No answer; the script may have run.
+        BackendRefused: Redis answered with an error.
+    """
+    text = script(name)
+    rest = (len(keys), *keys, *arguments)
+    try:
+        return await wire.one("EVALSHA", text.sha, *rest)
+    except BackendRefused as error:
+        if error.code != "NOSCRIPT":
+            raise
+    return await wire.one("EVAL", text.source, *rest)

@@ -1,0 +1,145 @@
+"""One connection on which commands are pipelined and replies come back raw."""
+
+from __future__ import annotations
+
+import math
+from asyncio import timeout as deadline
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from hiredis import pack_command
+from redis.exceptions import ResponseError
+
+from eventbus.streams.border import FOREIGN_ERRORS, refused, translate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from eventbus.streams.connections import Connections
+
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds without an answer after which a connection is given up. Well below a lease, so that a
+black hole costs a reconnect and not the lease."""
+
+
+def pack(*words: str | bytes | int) -> bytes:
+    """A command in Redis's protocol, ready to be written."""
+    return pack_command(words)
+
+
+class Wire:
+    """One connection to Redis, opened when first needed and again after a failure.
+
+    Commands of one call are written together and answered together; calls wait for each other. A call
+    that fails or is cancelled half way drops the connection, since its replies can no longer be told
+    from those of the next call.
+
+    Args:
+        connections: Where connections come from.
+        doing: What this wire is for, to be named in errors.
+    """
+
+    def __init__(self, connections: Connections, doing: str) -> None:
+        self._connections = connections
+        self._doing = f"{doing} at {connections.address}"
+        self._connection: AbstractConnection | None = None
+        self._lock = anyio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open as far as this side knows."""
+        return self._connection is not None
+
+    async def call(
+        self, commands: Sequence[bytes], *, timeout: float = ANSWER_TIMEOUT, into: list[Any] | None = None
+    ) -> list[Any]:
+        """Send packed commands in one write and read all replies.
+
+        Args:
+            commands: Commands made by `pack`.
+            timeout: Seconds until the last reply, without the connecting.
+            into: A list to put the replies in; after a failure it holds those that still came.
+
+        Returns:
+            A reply per command; an error answer stands in its place as a `ResponseError`.
+
+        Raises:
+            BackendUnavailable: No connection, or not every reply came: the commands may have been executed.
+            BackendRefused: The server refused the connection itself (user, password, database).
+        """
+        replies: list[Any] = [] if into is None else into
+        async with self._lock:
+            connection = await self._connected()
+            try:
+                async with deadline(timeout):
+                    await _exchange(connection, commands, replies)
+            except FOREIGN_ERRORS as error:
+                await self._drop()
+                raise translate(error, self._doing) from error
+            except BaseException:
+                await self._drop()
+                raise
+        return replies
+
+    async def one(self, *words: str | bytes | int, timeout: float = ANSWER_TIMEOUT) -> Any:
+        """Send one command and return its reply.
+
+        Raises:
+            BackendUnavailable: As `call`.
+            BackendRefused: Redis answered with an error.
+        """
+        (reply,) = await self.call([pack(*words)], timeout=timeout)
+        if isinstance(reply, ResponseError):
+            raise refused(reply, self._doing) from reply
+        return reply
+
+    async def connect(self) -> None:
+        """Open the connection now, to know whether that works.
+
+        Raises:
+            BackendUnavailable: No connection.
+            BackendRefused: The server refused the user or password.
+        """
+        async with self._lock:
+            await self._connected()
+
+    async def close(self) -> None:
+        """Close the connection, if there is one. A later call opens a new one."""
+        async with self._lock:
+            await self._drop()
+
+    async def _connected(self) -> AbstractConnection:
+        if self._connection is None:
+            connection = self._connections.connection()
+            try:
+                await connection.connect()
+            except FOREIGN_ERRORS as error:
+                raise translate(error, self._doing, maybe_executed=False) from error
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await connection.disconnect(nowait=True)
+                raise
+            self._connection = connection
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with anyio.CancelScope(shield=True):
+                await connection.disconnect(nowait=True)
+
+
+async def _exchange(connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any]) -> None:
+    await connection.send_packed_command(commands, check_health=False)
+    for _ in commands:
+        replies.append(await _reply(connection))
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        # math.inf: no timer per reply; the deadline of the whole exchange holds.
+        return await connection.read_response(disable_decoding=True, timeout=math.inf)
+    except ResponseError as error:
+        return error
