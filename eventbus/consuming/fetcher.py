@@ -68,9 +68,9 @@ class Fetcher:
         self._recovered_under = ""
 
     async def run(self, alive: Alive) -> None:
-        """Connect, recover what an earlier connection may have lost, then read until `stop`."""
+        """Connect, then read until `stop`; what an earlier connection may have lost is recovered first."""
         await self._reader.connect()
-        await self.recover()
+        self._recovered_under = ""
         while not self.stopping.is_set():
             await self.run_once()
             alive()
@@ -82,9 +82,12 @@ class Fetcher:
             BackendUnavailable: The reply may be lost with entries in it; `recover` finds them.
             BackendRefused: Redis refuses to read, or to make the group anew.
         """
+        token = self._membership.token  # the one known when the read is sent, not when it is parsed
+        if token != self._recovered_under:
+            await self.recover()
+            self._recovered_under = token
         if not await self._has_credit():
             return
-        token = self._membership.token  # the one known when the read is sent, not when it is parsed
         self._idle.clear()
         try:
             batches = await self._reader.read(self._in_hand.credit // STREAMS_READ)
@@ -92,7 +95,6 @@ class Fetcher:
             if error.code not in LOST_GROUP:
                 raise
             await self._membership.heal(token)
-            await self.recover()
             return
         finally:
             self._idle.set()

@@ -74,13 +74,14 @@ class Settler:
             count = await self._commands.ack([each.entry_id for each in batch], private=private, token=token)
             if count is None:
                 await self._membership.heal(token)
-                if any(each.token != token for each in batch):
-                    continue  # adopted by the group's new token while the script was under way
-                self._counts.orphaned += len(batch)
+                # Those adopted by the group's new token meanwhile are sent again under it.
+                orphans = [each for each in batch if each.token == token]
+                self._counts.orphaned += len(orphans)
+                self._done(orphans)
             else:
                 self._counts.acknowledged += count
                 self._counts.late_acks += len(batch) - count
-            self._done(batch)
+                self._done(batch)
         self._rest()
 
     async def flush(self) -> None:

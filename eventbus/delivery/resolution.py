@@ -50,7 +50,7 @@ def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Unread
             Ending.NEWER, f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}"
         )
     event = decode(route.event_class, envelope.data)
-    adopt(event, envelope)
+    adopt(event, envelope.identity)
     return Ready(route, event, envelope)
 
 

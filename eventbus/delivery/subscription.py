@@ -183,12 +183,12 @@ def compile_subscriptions(
     """
     drafts: dict[tuple[str, str], _Draft] = {}
     for declaration in declarations:
-        classes = descendants(declaration.spec)
+        classes = _concrete(declaration)
         handler = inspect_handler(declaration.function, classes)
         invoke = handler.invoker((*middleware, *declaration.middleware))
         group = declaration.group or _default_group(declaration, settings)
         for event_class in classes:
-            topic = topics.register(declaration.topic or _topic_of(event_class))
+            topic = topics.register(declaration.topic or info(event_class).topic or "")
             where = f"group {group!r} on topic {topic.name!r}"
             draft = drafts.setdefault((topic.name, group), _Draft(topic, Policy(), {}))
             draft.policy = draft.policy.merged(declaration.policy, where)
@@ -196,14 +196,17 @@ def compile_subscriptions(
     return tuple(_finish(group, draft, settings) for (_, group), draft in drafts.items())
 
 
-def _topic_of(event_class: type[Event]) -> Topic:
-    topic = info(event_class).topic
-    if topic is None:
+def _concrete(declaration: Declaration) -> tuple[type[Event], ...]:
+    """The classes a declaration stands for that have a topic; without `topic=` abstract bases have none."""
+    everyone = descendants(declaration.spec)
+    found = everyone if declaration.topic else tuple(each for each in everyone if info(each).topic)
+    if not found:
+        name = getattr(declaration.spec, "__name__", str(declaration.spec))
         raise ConfigurationError(
-            f"{event_class.__name__} names no topic: write class {event_class.__name__}(Event, topic='…'), "
-            f"or subscribe with topic="
+            f"{handler_name(declaration.function)} subscribes to {name}, but neither it nor a class derived from it "
+            f"names a topic: write class {name}(Event, topic='…'), or subscribe with topic="
         )
-    return topic
+    return found
 
 
 def _default_group(declaration: Declaration, settings: Settings) -> str:

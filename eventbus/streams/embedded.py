@@ -186,10 +186,13 @@ def _locked(directory: Path) -> int | None:
         raise ConfigurationError(f"embedded:// cannot keep its data in {directory}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(descriptor, 0)  # the last server's url
     except BlockingIOError:
         os.close(descriptor)
         return None
-    os.truncate(descriptor, 0)  # the last server's url
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigurationError(f"embedded:// cannot lock {directory}: {error.strerror}") from error
     return descriptor
 
 
@@ -200,10 +203,10 @@ def _start(name: str, directory: Path | None, lock: int = -1) -> _Shared:
         if lock >= 0:
             os.write(lock, url.encode())
         facts = server.wait_ready()
+        hand_on(name, url)
     except BaseException:
         server.stop()
         raise
-    hand_on(name, url)
     return _Shared(name, url, facts, server)
 
 
@@ -232,9 +235,9 @@ def _forget(shared: _Shared) -> None:
     if _state.shared.get(shared.name) is shared:
         del _state.shared[shared.name]
     if shared.owned is not None:
-        hand_on(shared.name, None)
         server, shared.owned = shared.owned, None
         server.stop()
+        hand_on(shared.name, None)
 
 
 def _stop_all() -> None:

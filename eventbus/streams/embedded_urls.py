@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+from pydantic import TypeAdapter, ValidationError
+
 from eventbus.errors import ConfigurationError
 
 VARIABLE: Final = "EVENTBUS_EMBEDDED_SERVERS"
 """The environment variable that hands running servers to children."""
+
+_SERVERS: Final = TypeAdapter(dict[str, str])
 
 
 def parse(url: str) -> Path | None:
@@ -21,7 +25,10 @@ def parse(url: str) -> Path | None:
         ConfigurationError: It has another form.
     """
     wanted = "write embedded:// (in memory) or embedded:///absolute/path/to/directory (keeps its data there)"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"this embedded:// url is not understood; {wanted}") from error
     path = unquote(parts.path)
     if not url.startswith("embedded://") or parts.query or parts.fragment or "\0" in path:
         raise ConfigurationError(f"this embedded:// url is not understood; {wanted}")
@@ -44,14 +51,12 @@ def handed_on() -> dict[str, str]:
     Raises:
         ConfigurationError: The variable holds something else.
     """
-    text = os.environ.get(VARIABLE) or "{}"
     try:
-        servers: dict[str, str] = dict(json.loads(text))
-    except (ValueError, TypeError) as error:
+        return _SERVERS.validate_json(os.environ.get(VARIABLE) or "{}")
+    except ValidationError as error:
         raise ConfigurationError(
-            f"{VARIABLE} is no JSON object; eventbus sets it for child processes: unset it"
+            f"{VARIABLE} is no JSON object of urls; eventbus sets it for child processes: unset it"
         ) from error
-    return servers
 
 
 def hand_on(name: str, url: str | None) -> None:

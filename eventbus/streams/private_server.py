@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -100,9 +101,7 @@ class PrivateServer:
             self._watchdog.kill()
             self._watchdog.wait()
         _pipe(self._watchdog.stdout).close()
-        # Both are no-ops unless somebody killed the watchdog.
-        shut_down(self.socket)
-        shutil.rmtree(self.home, ignore_errors=True)
+        shut_down(self.socket)  # does something only if somebody killed the watchdog
 
     def disown(self) -> None:
         """Let go of everything in a forked child, so that it cannot keep the server alive."""
@@ -158,16 +157,21 @@ def ask(path: Path) -> Facts | None:
 
 
 def shut_down(path: Path) -> None:
-    """End a server that outlived its owner and its watchdog; returns when it has ended. No server: nothing happens."""
-    try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(_STOP_TIMEOUT)
-            link.connect(str(path))
-            link.sendall(b"SHUTDOWN NOSAVE\r\n")  # NOSAVE is about snapshots; the append-only file is written
-            while link.recv(1024):
-                pass
-    except OSError:
-        pass
+    """End a server that outlived its owner and its watchdog, wait until it has ended, remove its directory.
+
+    Nothing happens where no server and no directory are left.
+    """
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(_STOP_TIMEOUT)
+        link.connect(str(path))
+        link.sendall(b"SHUTDOWN NOSAVE\r\n")  # NOSAVE is about snapshots; the append-only file is written
+        while link.recv(1024):
+            pass
+    # File by file: the path may come out of a file, and nothing but a server's own directory may go.
+    with suppress(OSError):
+        for name in (_SOCKET, _LOG, _OWNER):
+            path.with_name(name).unlink(missing_ok=True)
+        path.parent.rmdir()
 
 
 def _greet(link: socket.socket, answers: IO[bytes]) -> Facts:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
+from eventbus.errors import BackendUnavailable
 from eventbus.events import Event
 
 if TYPE_CHECKING:
@@ -47,11 +48,12 @@ class Running:
         Raises:
             TimeoutError: Says which group still has what.
         """
-        busy: dict[str, Backlog] = {}
+        busy: dict[str, Backlog | str] = {"Redis": "no answer yet"}
         with anyio.move_on_after(timeout):
             while True:
                 before = self._progress()
-                busy = await self._busy()
+                with suppress(BackendUnavailable):
+                    busy = await self._busy()
                 # Nothing may have happened while we looked from group to group: a handler of the last
                 # one could have published to the first.
                 if not busy and before == self._progress():
@@ -60,7 +62,7 @@ class Running:
         left = "; ".join(f"{name}: {backlog}" for name, backlog in busy.items()) or "events kept coming"
         raise TimeoutError(f"the bus is not idle after {timeout:g} s: {left}")
 
-    async def _busy(self) -> dict[str, Backlog]:
+    async def _busy(self) -> dict[str, Backlog | str]:
         found = {str(consumer.subscription): await consumer.backlog() for consumer in self.bus.consumers}
         return {name: backlog for name, backlog in found.items() if backlog.unread or backlog.pending}
 

@@ -38,7 +38,16 @@ server = acquire(sys.argv[1])
 print(json.dumps({"url": server.url, "owned": server.owned}), flush=True)
 """
 UNTIL_TOLD = PEER + "sys.stdin.read()\nserver.release()\n"
-FORKING = PEER + "os.fork()\nprint(os.getpid(), flush=True)\nsys.stdin.read()\nos._exit(0)\n"
+FORKING = (
+    PEER
+    + """
+if os.fork() == 0:
+    again = acquire(sys.argv[1])
+    again.release()
+    print(json.dumps({"pid": os.getpid(), "url": again.url, "owned": server.owned}), flush=True)
+sys.stdin.read()
+"""
+)
 IGNORING_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + UNTIL_TOLD
 
 
@@ -128,7 +137,7 @@ def client(url: str) -> Redis:
 
 
 def watched(url: str) -> tuple[Watched, Watched]:
-    """The server behind a url, and its watchdog."""
+    """Find the server behind a url, and its watchdog."""
     with client(url) as redis:
         pid = redis.info("server")["process_id"]
     parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
@@ -223,7 +232,7 @@ def test_a_child_whose_parents_server_is_gone_starts_another(peer: Callable[...,
 
 
 def test_a_server_ends_with_its_killed_owner(peer: Callable[..., Peer]) -> None:
-    """kill -9: the owner can do nothing, and yet neither server nor directory are left."""
+    """The owner can do nothing after kill -9, and yet neither server nor directory are left."""
     owner = peer("embedded://")
     answer = owner.said()
     server, watchdog = watched(answer["url"])
@@ -243,17 +252,33 @@ def test_a_server_ends_with_an_owner_that_exits_without_leaving(peer: Callable[.
     assert not home(answer).exists()
 
 
-def test_a_forked_child_does_not_keep_the_server_of_its_killed_parent(peer: Callable[..., Peer]) -> None:
+def test_a_forked_child_uses_its_parents_server_and_does_not_keep_it(peer: Callable[..., Peer], tmp_path: Path) -> None:
     """A fork copies the pipe and the lock that mean ownership; the copy lets go of both."""
-    owner = peer("embedded://", FORKING)
-    server, _ = watched(owner.said()["url"])
-    forked = {int(owner.line()), int(owner.line())} - {owner.process.pid}
-    child = Watched(forked.pop())
+    owner = peer(at(tmp_path), FORKING)
+    answer = owner.said()
+    server, _ = watched(answer["url"])
+    forked = owner.said()
+    child = Watched(forked.pop("pid"))
+    assert forked == {"url": answer["url"], "owned": False}
     owner.kill()
+    with acquire(at(tmp_path)) as heir:
+        assert heir.owned
+        assert heir.url != answer["url"]
     assert server.ended()
     assert not child.ended(0)
     owner.process.stdin.close()  # type: ignore[union-attr]
     assert child.ended()
+
+
+def test_the_exit_of_a_forked_child_leaves_the_server_running(peer: Callable[..., Peer]) -> None:
+    """The child runs the interpreter's exit too, and must not take its parent's server along."""
+    owner = peer(
+        "embedded://", PEER + "if os.fork():\n    os.wait()\n    print('null', flush=True)\n    sys.stdin.read()\n"
+    )
+    answer = owner.said()
+    assert owner.said() is None
+    with client(answer["url"]) as redis:
+        assert redis.ping()
 
 
 def test_ctrl_c_in_the_terminal_does_not_end_the_server_before_its_owner(peer: Callable[..., Peer]) -> None:
@@ -318,18 +343,22 @@ def test_processes_that_start_at_once_get_one_server(peer: Callable[..., Peer], 
     assert len({answer["url"] for answer in answers}) == 1
 
 
-def test_what_a_crashed_machine_left_behind_is_no_obstacle(tmp_path: Path) -> None:
-    """A lock file that nobody holds and a socket that nobody serves are taken over."""
-    stale = tmp_path / "eventbus-stale"
+def test_what_a_crashed_machine_left_behind_is_no_obstacle(peer: Callable[..., Peer], tmp_path: Path) -> None:
+    """A lock file that nobody holds and a socket that nobody serves are taken over; others find the new server."""
+    stale = tmp_path / "eventbus-stale-with-a-longer-name-than-the-next"
     stale.mkdir()
     (stale / "owner").touch()
     (stale / "redis.sock").touch()
     (tmp_path / "eventbus.lock").write_text(f"unix://{stale}/redis.sock")
     with acquire(at(tmp_path)) as server:
         assert server.owned
+        del os.environ[VARIABLE]
+        assert peer(at(tmp_path)).said() == {"url": server.url, "owned": False}
 
 
-def test_a_server_that_outlived_its_owner_and_its_watchdog_is_replaced(peer: Callable[..., Peer], tmp_path: Path) -> None:
+def test_a_server_that_outlived_its_owner_and_its_watchdog_is_replaced(
+    peer: Callable[..., Peer], tmp_path: Path
+) -> None:
     """Nobody owns it any more: it is ended, and its data is served by a new one."""
     owner = peer(at(tmp_path))
     answer = owner.said()
@@ -339,7 +368,8 @@ def test_a_server_that_outlived_its_owner_and_its_watchdog_is_replaced(peer: Cal
     with client(answer["url"]) as redis:
         redis.xadd("orders", {"n": 1})
     with acquire(at(tmp_path)) as server, client(server.url) as redis:
-        assert orphan.ended(0)
+        assert orphan.ended()
+        assert not home(answer).exists()
         assert server.owned
         assert redis.xlen("orders") == 1
 
@@ -351,7 +381,7 @@ def test_the_owner_ends_a_server_whose_watchdog_was_killed() -> None:
         watchdog.kill()
         with acquire("embedded://") as again:
             assert again.url == server.url
-    assert process.ended(0)
+    assert process.ended()
     assert not home(server).exists()
 
 
@@ -389,7 +419,7 @@ def test_a_server_that_ends_while_starting_is_shown_with_its_log(tmp_path: Path)
     """Damaged data: the reason is in the error, and nothing is left running or locked."""
     (tmp_path / "appendonly.aof").write_text("this is no append-only file\n")
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match="(?s)log ends with.*Bad file format"):
+        with pytest.raises(ConfigurationError, match=r"(?s)log ends with.*Bad file format"):
             acquire(at(tmp_path))
 
 

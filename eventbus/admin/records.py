@@ -1,0 +1,174 @@
+"""What inspecting answers: frozen records. Ages and idle times are seconds on the server's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How many entries a group has not been given yet.
+
+    Attributes:
+        entries: The number, or the number at which counting stopped.
+        exact: False where there are more than `entries`.
+    """
+
+    entries: int
+    exact: bool = True
+
+    def __str__(self) -> str:
+        """As people read it: `17`, `10000+`."""
+        return f"{self.entries}" if self.exact else f"{self.entries}+"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerInfo:
+    """A consumer of a group: one process, now or earlier.
+
+    Attributes:
+        name: `service.host.pid.random`.
+        pending: Entries of the topic it was given and has not settled.
+        retry_pending: The same of the group's retry stream.
+        idle: Seconds since it last asked Redis for entries; more than a few mean that it is gone.
+    """
+
+    name: str
+    pending: int
+    retry_pending: int
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A consumer group of a topic.
+
+    Attributes:
+        name: Its name.
+        lag: Entries of the topic it was not given yet.
+        pending: Entries of the topic that were given to a consumer and are not settled.
+        last_delivered: The id of the last entry it was given.
+        retry_entries: Entries in its private retry stream: given and not settled, or not given yet.
+        retry_pending: Those of them that were given to a consumer.
+        consumers: Its consumers, those of ended processes included as long as they owe something.
+        ours: Whether it was made by eventbus.
+    """
+
+    name: str
+    lag: Lag
+    pending: int
+    last_delivered: str
+    retry_entries: int
+    retry_pending: int
+    consumers: tuple[ConsumerInfo, ...]
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a topic begins or ends.
+
+    Attributes:
+        id: The entry id.
+        age: Seconds since it was written, by its id.
+    """
+
+    id: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """Everything about one topic.
+
+    Attributes:
+        topic: The topic's name.
+        stream: Its stream: the prefix and the name.
+        length: Entries in it.
+        first: The oldest entry, None where it is empty.
+        last: The newest.
+        memory: Bytes of the stream's key, or None where the server does not say.
+        groups: Its groups.
+        lost_groups: Groups that eventbus made and that Redis does not have any more.
+    """
+
+    topic: str
+    stream: str
+    length: int
+    first: Entry | None
+    last: Entry | None
+    memory: int | None
+    groups: tuple[GroupInfo, ...]
+    lost_groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSummary:
+    """A topic in a list.
+
+    Attributes:
+        topic: The topic's name.
+        length: Entries in it; None where its key is gone or holds another Redis type.
+        last: The newest entry, None where it is empty.
+        memory: Bytes of the stream's key, or None where the server does not say.
+        groups: How many groups it has.
+        pending: Entries of the topic pending in all of them.
+    """
+
+    topic: str
+    length: int | None
+    last: Entry | None
+    memory: int | None
+    groups: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The server a topic is on.
+
+    Attributes:
+        product: "redis" or "valkey".
+        version: Redis's version, or the one that a Valkey claims to be compatible with.
+        memory: Bytes in use.
+        memory_limit: Bytes it may use (`maxmemory`), or None for no limit.
+    """
+
+    product: str
+    version: str
+    memory: int
+    memory_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEntry:
+    """An entry that was given to a consumer and is not settled.
+
+    Attributes:
+        id: The entry id.
+        consumer: Who was given it.
+        idle: Seconds since it was given, or since its lease was renewed.
+        deliveries: How often it was given to somebody, as Redis counts.
+    """
+
+    id: str
+    consumer: str
+    idle: float
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingInfo:
+    """What is pending for a group in one of its two streams.
+
+    Attributes:
+        stream: The stream's key.
+        retry: Whether it is the group's private retry stream.
+        total: How many entries are pending, those of all consumers or of the one asked about.
+        entries: The first of them, by id.
+    """
+
+    stream: str
+    retry: bool
+    total: int
+    entries: tuple[PendingEntry, ...]

@@ -1,0 +1,44 @@
+"""Raw replies of Redis, read. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LARGEST: Final = (1 << 64) - 1
+
+
+def pairs(flat: Sequence[Any]) -> dict[str, Any]:
+    """A flat list of names and values, as XINFO answers."""
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def text(value: bytes) -> str:
+    """A name as text. Names of other programs need not be UTF-8: what is not stays visible."""
+    return value.decode(errors="backslashreplace")
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """An entry id as numbers: as text, 9-0 would come after 10-0."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence or "0")
+
+
+def before(entry_id: str) -> str:
+    """The id just before one: who reads after it, reads from the given one on. Nothing is before 0-0."""
+    milliseconds, sequence = order(entry_id)
+    if sequence:
+        return f"{milliseconds}-{sequence - 1}"
+    return f"{milliseconds - 1}-{_LARGEST}" if milliseconds else "0-0"
+
+
+def seconds_since(entry_id: str, now_ms: int) -> float:
+    """The age of an entry. A server whose clock went back writes ids of the future: not below 0."""
+    return max(0, now_ms - order(entry_id)[0]) / 1000
+
+
+def glob_escaped(name: str) -> str:
+    """A name as a MATCH pattern that means only itself."""
+    return "".join(f"\\{character}" if character in "*?[]\\^-" else character for character in name)

@@ -1,0 +1,27 @@
+"""What an event is: classes, topics, envelope, codec. No I/O."""
+
+from eventbus.events.codec import Flat, decode, decode_flat, encode
+from eventbus.events.envelope import Envelope
+from eventbus.events.event import BigInt, Event, EventInfo, Value, adopt, descendants, identity, info
+from eventbus.events.identity import Identity
+from eventbus.events.names import check_name
+from eventbus.events.topic import Topic
+
+__all__ = [
+    "BigInt",
+    "Envelope",
+    "Event",
+    "EventInfo",
+    "Flat",
+    "Identity",
+    "Topic",
+    "Value",
+    "adopt",
+    "check_name",
+    "decode",
+    "decode_flat",
+    "descendants",
+    "encode",
+    "identity",
+    "info",
+]

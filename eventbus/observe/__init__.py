@@ -1,0 +1,6 @@
+"""What a bus shows of itself: logs."""
+
+from eventbus.observe.escaping import escaped, escaped_json
+from eventbus.observe.logging import FORMATS, LEVELS, ConsoleFormatter, JsonFormatter, configure
+
+__all__ = ["FORMATS", "LEVELS", "ConsoleFormatter", "JsonFormatter", "configure", "escaped", "escaped_json"]

@@ -1,0 +1,1 @@
+"""Services that talk to each other by events only."""

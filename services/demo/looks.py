@@ -1,0 +1,59 @@
+"""What Redis itself says about the groups: lag, pending, and which process holds how much."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from services.demo.plan import Group
+
+MOST = 1000
+"""Where the server cannot tell the lag (before Redis 7.0), entries are counted up to here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One group at one moment.
+
+    Attributes:
+        lag: Entries nobody has read yet, up to `MOST` where they had to be counted.
+        pending: Entries read and not acknowledged.
+        held: How many of those each process holds, by process id; 0 for one that holds none.
+    """
+
+    lag: int = 0
+    pending: int = 0
+    held: dict[int, int] = field(default_factory=dict[int, int])
+
+
+async def look(redis: "Redis", group: Group) -> Look:
+    """Ask about one group; one that does not exist yet is empty."""
+    try:
+        groups: list[dict[str, Any]] = await redis.xinfo_groups(group.topic)
+        found = next((one for one in groups if one["name"] == group.name), None)
+        if found is None:
+            return Look()
+        consumers: list[dict[str, Any]] = await redis.xinfo_consumers(group.topic, group.name)
+    except ResponseError:
+        return Look()
+    lag = found.get("lag")
+    if lag is None:
+        lag = len(await redis.xrange(group.topic, f"({found['last-delivered-id']}", "+", count=MOST))
+    return Look(int(lag), int(found["pending"]), held_by(consumers))
+
+
+async def look_at_all(redis: "Redis", groups: Iterable[Group]) -> dict[Group, Look]:
+    """Ask about every group."""
+    return {group: await look(redis, group) for group in groups}
+
+
+def held_by(consumers: Iterable[dict[str, Any]]) -> dict[int, int]:
+    """Entries held, by the process id that a consumer's name carries: `service.host.pid.random`."""
+    return {process_of(consumer["name"]): int(consumer["pending"]) for consumer in consumers}
+
+
+def process_of(consumer: str) -> int:
+    """The process id in a consumer's name."""
+    return int(consumer.rsplit(".", 2)[1])

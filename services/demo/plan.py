@@ -1,0 +1,89 @@
+"""What the demo runs, and who is owed which events."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group on one topic, and the types it has handlers for.
+
+    Written down once more here, not asked from the bus, since it is what the bus is held against.
+    """
+
+    name: str
+    topic: str
+    types: frozenset[str]
+
+    def __str__(self) -> str:
+        """How it is called on the screen."""
+        return f"{self.topic}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A service, run by `eventbus run TARGET` in so many processes."""
+
+    name: str
+    target: str
+    workers: int = 1
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def produces(self) -> bool:
+        """Whether it makes events by itself, so that it is started last and stopped first."""
+        return not self.groups
+
+
+def _group(name: str, topic: str, *types: str) -> Group:
+    return Group(name, topic, frozenset(types))
+
+
+PLAN: tuple[App, ...] = (
+    App("devices", "services.sensors.devices:bus"),
+    App("shop", "services.orders.shop:bus"),
+    App("sensors", "services.sensors.app:bus", 2, (_group("monitor", "sensors", "SensorReading"),)),
+    App("payments", "services.payments.app:bus", 2, (_group("payments", "orders", "OrderCreated"),)),
+    App("shipping", "services.shipping.app:bus", 2, (_group("shipping", "payments", "PaymentSucceeded"),)),
+    App(
+        "orders",
+        "services.orders.app:bus",
+        1,
+        (_group("orders", "shipments", "OrderShipped"), _group("orders", "payments", "PaymentFailed")),
+    ),
+    App(
+        "notifications",
+        "services.notifications.app:bus",
+        1,
+        (
+            _group("notifications", "shipments", "OrderShipped"),
+            _group("notifications", "payments", "PaymentFailed"),
+            _group("notifications", "alerts", "TemperatureAlert"),
+        ),
+    ),
+)
+
+
+def groups_of(plan: Iterable[App]) -> tuple[Group, ...]:
+    """All groups of a plan."""
+    return tuple(group for app in plan for group in app.groups)
+
+
+def with_targets(plan: Sequence[App], targets: Iterable[str]) -> tuple[App, ...]:
+    """Run other targets in place of some apps.
+
+    Args:
+        plan: What would be run.
+        targets: Texts of the form `payments=my.module:bus`.
+
+    Raises:
+        ValueError: One has another form, or names no app of the plan.
+    """
+    others: dict[str, str] = {}
+    for text in targets:
+        name, equals, target = text.partition("=")
+        if not equals or ":" not in target or name not in {app.name for app in plan}:
+            known = ", ".join(app.name for app in plan)
+            raise ValueError(f"--app {text!r}: write NAME=module:bus, NAME being one of {known}")
+        others[name] = target
+    return tuple(replace(app, target=others.get(app.name, app.target)) for app in plan)

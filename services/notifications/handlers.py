@@ -1,0 +1,27 @@
+"""Who is told what. One group over three topics; the services that publish know nothing of it."""
+
+from eventbus import Router
+from services.notifications import post
+from services.payments.events import PaymentFailed
+from services.sensors.events import TemperatureAlert
+from services.shipping.events import OrderShipped
+
+router = Router()
+
+
+@router.subscribe(OrderShipped, group="notifications")
+async def tell_shipped(event: OrderShipped) -> None:
+    """Tell a customer that the parcel is on its way."""
+    await post.send(event.customer_id, f"Your order {event.order_id} is on its way: {event.tracking}")
+
+
+@router.subscribe(PaymentFailed, group="notifications")
+async def tell_declined(event: PaymentFailed) -> None:
+    """Tell a customer that the order was not paid."""
+    await post.send(event.customer_id, f"Your order {event.order_id} was not paid: {event.reason}")
+
+
+@router.subscribe(TemperatureAlert, group="notifications")
+async def tell_caretaker(alert: TemperatureAlert) -> None:
+    """Tell the caretaker that a room is unusually warm."""
+    await post.send("caretaker", f"{alert.sensor_id}: {alert.celsius} °C, usually {alert.usual} °C")

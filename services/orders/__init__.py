@@ -1,0 +1,1 @@
+"""Orders, from their creation to their end."""

@@ -1,0 +1,30 @@
+"""What happens to an order in our own hands."""
+
+from decimal import Decimal
+
+from eventbus import Event
+
+
+class OrderEvent(Event, topic="orders", key="order_id"):
+    """Whatever happens to an order."""
+
+    order_id: str
+
+
+class OrderCreated(OrderEvent):
+    """A customer has ordered."""
+
+    customer_id: str
+    total: Decimal
+
+
+class OrderCompleted(OrderEvent):
+    """The order was paid and is on its way; nothing is left to do."""
+
+    tracking: str
+
+
+class OrderCancelled(OrderEvent):
+    """The order will not be carried out."""
+
+    reason: str

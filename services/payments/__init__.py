@@ -1,0 +1,1 @@
+"""Payments: a card is charged for every order."""

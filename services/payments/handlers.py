@@ -1,0 +1,21 @@
+"""What payments do."""
+
+from eventbus import Context, Retry, Router
+from services.orders.events import OrderCreated
+from services.payments import cards
+from services.payments.events import PaymentFailed, PaymentSucceeded
+
+router = Router()
+
+
+@router.subscribe(OrderCreated, group="payments", concurrency=8, retry=Retry(attempts=5))
+async def charge(order: OrderCreated, ctx: Context) -> None:
+    """Charge an order, and tell how that went."""
+    try:
+        await cards.charge(order.customer_id, order.total, idempotency_key=order.order_id)
+    except cards.Declined as declined:
+        await ctx.publish(PaymentFailed(order_id=order.order_id, customer_id=order.customer_id, reason=str(declined)))
+    else:
+        await ctx.publish(
+            PaymentSucceeded(order_id=order.order_id, customer_id=order.customer_id, amount=order.total)
+        )

@@ -1,0 +1,1 @@
+"""Sensors that measure, and a monitor that notices what is unusual."""

@@ -1,0 +1,1 @@
+"""Shipping: what is paid is sent."""

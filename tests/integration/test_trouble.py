@@ -1,0 +1,222 @@
+"""Lost replies, cut connections, lost groups: what Redis and the network do, and what stays true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from eventbus import EventBus
+from eventbus.supervision import Health
+from eventbus.testing import running
+from tests.support.events import OrderCreated, orders
+from tests.support.proxy import proxy_to
+
+
+def charging_bus(url, seen, **options):
+    """A bus with one handler that notes the ids of its orders."""
+    bus = EventBus(url, service="billing")
+
+    @bus.subscribe(OrderCreated, group="charge", **options)
+    async def charge(event: OrderCreated) -> None:
+        await asyncio.sleep(0)
+        seen[event.order_id] += 1
+
+    return bus
+
+
+async def until(condition):
+    """Let the loop turn until a condition holds; the test's timeout bounds it."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def test_a_lost_read_reply_is_recovered_and_each_event_is_handled_once(redis_url, redis_client):
+    """The entries are pending for this consumer, which has never seen them."""
+    seen = Counter()
+    async with proxy_to(redis_url) as proxy, EventBus(redis_url, service="shop") as shop:
+        bus = charging_bus(proxy.url, seen)
+        async with running(bus) as run:
+            proxy.lose_reply(to=b"XREADGROUP", containing=b"o-0")
+            await shop.publish_many(orders(20))
+            await proxy.lost.wait()
+            await run.idle(timeout=20)
+            assert bus.consumers[0].counts.recovered > 0
+    assert seen == Counter({f"o-{number}": 1 for number in range(20)})
+
+
+async def test_a_lost_ack_reply_is_sent_again_and_nothing_runs_twice(redis_url, redis_client):
+    """What was handled stays in hand until Redis answered."""
+    seen = Counter()
+    async with proxy_to(redis_url) as proxy:
+        bus = charging_bus(proxy.url, seen)
+        async with running(bus) as run:
+            await bus.publish(OrderCreated(order_id="first"))
+            await run.idle()
+            proxy.lose_reply(to=b"EVALSHA", containing=b":1")
+            await bus.publish(OrderCreated(order_id="second"))
+            await proxy.lost.wait()
+            await run.idle(timeout=20)
+            await until(lambda: not bus.consumers[0].in_hand)
+            assert bus.consumers[0].counts.late_acks == 1
+    assert seen == {"first": 1, "second": 1}
+
+
+async def test_every_connection_cut_again_and_again_loses_and_doubles_nothing(redis_url, redis_client):
+    """Own recovery sees to it: an entry is read again only where it was never seen."""
+    seen = Counter()
+    async with proxy_to(redis_url) as proxy, EventBus(redis_url, service="shop") as shop:
+        bus = charging_bus(proxy.url, seen)
+        async with running(bus) as run:
+            for number in range(10):
+                await shop.publish_many([OrderCreated(order_id=f"{number}-{each}") for each in range(30)])
+                proxy.cut()
+            await run.idle(timeout=30)
+    assert len(seen) == 300
+    assert set(seen.values()) == {1}
+
+
+async def test_a_dead_connection_is_said_once_and_shown_in_the_loops_health(redis_url, caplog):
+    """One warning an outage, not one a try; and one line when it goes on."""
+    seen = Counter()
+    async with proxy_to(redis_url) as proxy:
+        bus = charging_bus(proxy.url, seen)
+        async with running(bus) as run:
+            (fetch,) = [loop for loop in bus.loops if loop.name.startswith("fetching")]
+            await until(lambda: fetch.health is Health.RUNNING or fetch.health is Health.STARTING)
+            proxy.refusing = True
+            proxy.cut()
+            await until(lambda: fetch.failures >= 3)
+            assert fetch.health is Health.FAILING
+            proxy.refusing = False
+            await bus.publish(OrderCreated(order_id="1"))
+            await run.idle(timeout=20)
+            await until(lambda: fetch.health is Health.RUNNING)
+    assert caplog.text.count("fetching orders/charge waits for Redis") == 1
+    assert caplog.text.count("fetching orders/charge goes on") == 1
+
+
+async def test_a_flushed_server_is_healed_and_new_events_are_handled(redis_url, redis_client, caplog):
+    """FLUSHALL takes stream, group and token; the bus makes them anew and says so."""
+    seen = Counter()
+    bus = charging_bus(redis_url, seen)
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="before"))
+        await run.idle()
+        await redis_client.flushall()
+        await bus.publish(OrderCreated(order_id="after"))
+        await until(lambda: seen["after"])
+        await run.idle()
+        assert bus.consumers[0].counts.regrouped == 1
+    assert "was lost in Redis and begins anew" in caplog.text
+    assert seen == {"before": 1, "after": 1}
+
+
+async def test_a_flush_while_a_handler_runs_writes_nothing_for_the_old_entry(redis_url, redis_client):
+    """Its acknowledgement would settle another event, should the id be used again."""
+    started, release = asyncio.Event(), asyncio.Event()
+    bus = EventBus(redis_url, service="billing")
+    seen = []
+
+    @bus.subscribe(OrderCreated, group="charge")
+    async def charge(event: OrderCreated) -> None:
+        seen.append(event.order_id)
+        if event.order_id == "old":
+            started.set()
+            await release.wait()
+
+    async with running(bus) as run:
+        old = await bus.publish(OrderCreated(order_id="old"))
+        await started.wait()
+        await redis_client.flushall()
+        other = {"specversion": "1.0", "id": "x", "type": "OrderCreated", "source": "/shop", "data": '{"order_id":"new"}'}
+        await redis_client.xadd("orders", other, id=old.entry_id)
+        await until(lambda: "new" in seen)
+        release.set()
+        await run.idle()
+        counts = bus.consumers[0].counts
+        await until(lambda: counts.orphaned == 1)
+        assert counts.acknowledged == 1
+    assert seen == ["old", "new"]
+
+
+async def test_a_destroyed_group_restarts_at_the_earliest_entry(redis_url, redis_client):
+    """Nobody knows what others had settled: events may be handled again, none is passed over."""
+    seen = Counter()
+    bus = charging_bus(redis_url, seen)
+    async with running(bus) as run:
+        await bus.publish_many(orders(3))
+        await run.idle()
+        await redis_client.xgroup_destroy("orders", "charge")
+        await until(lambda: sum(seen.values()) == 6)
+        await run.idle()
+    assert seen == {"o-0": 2, "o-1": 2, "o-2": 2}
+
+
+async def test_a_deleted_token_is_made_anew_and_the_running_handler_keeps_its_entry(redis_url, redis_client):
+    """The rows are still ours: they are adopted under the new token, not run again."""
+    started, release = asyncio.Event(), asyncio.Event()
+    bus = EventBus(redis_url, service="billing")
+    seen = Counter()
+
+    @bus.subscribe(OrderCreated, group="charge", concurrency=2)
+    async def charge(event: OrderCreated) -> None:
+        seen[event.order_id] += 1
+        if event.order_id == "slow":
+            started.set()
+            await release.wait()
+
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="slow"))
+        await started.wait()
+        await redis_client.delete("{orders}:group:charge")
+        await bus.publish(OrderCreated(order_id="quick"))
+        await until(lambda: bus.consumers[0].counts.regrouped == 1)
+        release.set()
+        await run.idle(timeout=10)
+    assert seen["slow"] == 1
+
+
+async def test_a_group_of_another_client_is_adopted_where_it_is(redis_url, redis_client):
+    """Fifty lines of redis-py made it; its position counts."""
+    async with EventBus(redis_url, service="shop") as shop:
+        await shop.publish_many(orders(3))
+        await redis_client.xgroup_create("orders", "charge", id="0")
+        await redis_client.xreadgroup("charge", "theirs", {"orders": ">"}, count=2)
+        seen = Counter()
+        async with running(charging_bus(redis_url, seen)):
+            await until(lambda: seen["o-2"])
+    assert seen == {"o-2": 1}
+
+
+async def test_redis_killed_and_restarted_is_survived(own_server):
+    """The process stays, the loops reconnect, the group is there again."""
+    server = own_server()
+    seen = Counter()
+    bus = charging_bus(server.url, seen)
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="before"))
+        await run.idle()
+        server.kill()
+        (fetch,) = [loop for loop in bus.loops if loop.name.startswith("fetching")]
+        await until(lambda: fetch.failures)
+        server.restart()
+        await bus.publish(OrderCreated(order_id="after"))
+        await until(lambda: seen["after"])
+        await run.idle()
+    assert seen["after"] == 1
+
+
+async def test_a_vanished_stream_makes_no_hot_loop(redis_url, redis_client):
+    """Redis's own counter bounds what the loops ask while nothing goes on."""
+    seen = Counter()
+    bus = charging_bus(redis_url, seen)
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="1"))
+        await run.idle()
+        await redis_client.delete("orders")
+        await until(lambda: bus.consumers[0].counts.regrouped == 1)
+        before = (await redis_client.info("stats"))["total_commands_processed"]
+        await bus.publish(OrderCreated(order_id="2"))
+        await until(lambda: seen["2"])
+        after = (await redis_client.info("stats"))["total_commands_processed"]
+    assert after - before < 40
