@@ -14,7 +14,7 @@ from eventbus.errors import LifecycleError
 from eventbus.supervision import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from anyio.from_thread import BlockingPortal
 
@@ -53,7 +53,7 @@ class BlockingBus:
 
 
 @contextmanager
-def blocking_bus(settings: Settings) -> Iterator[BlockingBus]:
+def blocking_bus(settings: Settings) -> Generator[BlockingBus]:
     """Run an event loop in a thread, with a publisher in it, while the block lasts."""
     _refuse_on_a_loop()
     with start_blocking_portal() as portal:

@@ -26,7 +26,7 @@ from eventbus.router import Router, Subscribes, check_router
 from eventbus.supervision import Runtime, StopRequest, stop_on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
 
@@ -143,9 +143,7 @@ class EventBus(Subscribes):
         try:
             settings = self.settings()
             topics = Topics()
-            self._subscriptions = compile_subscriptions(
-                self.declarations, settings, middleware=self.middleware, topics=topics
-            )
+            self._subscriptions = compile_subscriptions(self.declarations, settings, middleware=self.middleware, topics=topics)
             self._runtime = await Runtime.open(settings, topics)
         except BaseException:
             self._state = before
@@ -169,9 +167,7 @@ class EventBus(Subscribes):
         await self.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close the bus."""
         await self.close()
 
@@ -300,7 +296,7 @@ class EventBus(Subscribes):
                     await request.stop.wait()
 
     @asynccontextmanager
-    async def consuming(self) -> AsyncIterator[None]:
+    async def consuming(self) -> AsyncGenerator[None]:
         """Consume while the block lasts, without touching signals: for web applications.
 
         Opens the bus if it is not open. At the end it drains like `run`.
@@ -312,7 +308,7 @@ class EventBus(Subscribes):
                 yield
 
     @asynccontextmanager
-    async def _consuming(self, request: StopRequest) -> AsyncIterator[None]:
+    async def _consuming(self, request: StopRequest) -> AsyncGenerator[None]:
         runtime = self._opened()
         if runtime.consumers:
             raise LifecycleError("the bus consumes already: run() or consuming() once")

@@ -55,9 +55,7 @@ class Admin:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
     def stream(self, topic: str | Topic) -> str:
@@ -107,9 +105,7 @@ class Admin:
             lost_groups=tuple(sorted(ours - {group.name for group in groups})),
         )
 
-    async def pending(
-        self, topic: str | Topic, group: str, *, consumer: str | None = None, count: int = 100
-    ) -> list[PendingInfo] | None:
+    async def pending(self, topic: str | Topic, group: str, *, consumer: str | None = None, count: int = 100) -> list[PendingInfo] | None:
         """List what was given to a group's consumers and is not settled, or answer None: no such group.
 
         Args:
@@ -144,9 +140,7 @@ class Admin:
         pattern = f"{glob_escaped(head + self._prefix)}*{glob_escaped(tail)}"
         cursor, found = b"0", set[str]()
         while True:
-            cursor, names = await self._wire.one(
-                *("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", "set")
-            )
+            cursor, names = await self._wire.one(*("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", "set"))
             found.update(text(name).removeprefix(head).removesuffix(tail) for name in names)
             if cursor == b"0":
                 return found

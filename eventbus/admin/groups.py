@@ -72,9 +72,7 @@ def _joined(topic: dict[str, dict[str, Any]], private: dict[str, dict[str, Any]]
     return tuple(infos)
 
 
-async def list_pending(
-    wire: Wire, source: str, group: str, *, retry: bool, consumer: str | None, count: int
-) -> PendingInfo | None:
+async def list_pending(wire: Wire, source: str, group: str, *, retry: bool, consumer: str | None, count: int) -> PendingInfo | None:
     """List what is pending for a group in one stream; None where the stream has no such group."""
     only = () if consumer is None else (consumer,)
     try:

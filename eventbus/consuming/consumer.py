@@ -67,7 +67,14 @@ class Consumer:
         self._work = Work()
         self.in_hand = InHand(subscription.concurrency + subscription.prefetch)
         self._membership = Membership(subscription, settings, self._commands, self.in_hand, self.counts)
-        self.fetcher = Fetcher(self._reader, self._commands, self._membership, self.in_hand, self._work, self.counts)
+        self.fetcher = Fetcher(
+            reader=self._reader,
+            commands=self._commands,
+            membership=self._membership,
+            in_hand=self.in_hand,
+            work=self._work,
+            counts=self.counts,
+        )
         self.settler = Settler(self._commands, self._membership, self.in_hand, self.counts)
         around = Surroundings(subscription.topic, subscription.group, publish, state)
         self.executors = Executors(subscription, around, self._work, self._finish)

@@ -93,7 +93,7 @@ class Executors:
             await self._execute(delivery)
             if _changed(variables):
                 # The handler left a context variable behind: a successor with the old ones takes over.
-                variables.run(tasks.start_soon, self._stand, tasks, variables)
+                _ = variables.run(tasks.start_soon, self._stand, tasks, variables)
                 return
 
     async def _execute(self, delivery: Delivery) -> None:

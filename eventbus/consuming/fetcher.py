@@ -7,6 +7,8 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
 from eventbus.delivery import Alive, Delivery
 from eventbus.errors import BackendError, BackendRefused
 
@@ -49,6 +51,7 @@ class Fetcher:
 
     def __init__(
         self,
+        *,
         reader: GroupReader,
         commands: GroupCommands,
         membership: Membership,
@@ -125,14 +128,15 @@ class Fetcher:
     async def _has_credit(self) -> bool:
         """Wait for credit for at least one entry of each stream, or for the stop."""
         if self._in_hand.credit < STREAMS_READ:
-            waits = [asyncio.ensure_future(self._in_hand.wait_for_room(STREAMS_READ))]
-            waits.append(asyncio.ensure_future(self.stopping.wait()))
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._until_stopping, tasks.cancel_scope)
+                await self._in_hand.wait_for_room(STREAMS_READ)
+                tasks.cancel_scope.cancel()
         return not self.stopping.is_set()
+
+    async def _until_stopping(self, scope: anyio.CancelScope) -> None:
+        await self.stopping.wait()
+        scope.cancel()
 
     async def _recover_page(self, ids: list[bytes], *, private: bool, token: str) -> None:
         entries = await self._commands.recover(ids, private=private)

@@ -26,9 +26,7 @@ class Membership:
     that events may be handled again, and none is passed over.
     """
 
-    def __init__(
-        self, subscription: Subscription, settings: Settings, commands: GroupCommands, in_hand: InHand, counts: Counts
-    ) -> None:
+    def __init__(self, subscription: Subscription, settings: Settings, commands: GroupCommands, in_hand: InHand, counts: Counts) -> None:
         self._subscription = subscription
         self._commands = commands
         self._in_hand = in_hand

@@ -6,9 +6,9 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from eventbus.delivery import Alive, Delivery
 
 if TYPE_CHECKING:
+    from eventbus.delivery import Alive, Delivery
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.membership import Membership

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from eventbus.delivery.published import PUBLISH_TIMEOUT, PublishEvent, Published
+from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, Union, get_args, get_origin
 
@@ -94,7 +94,7 @@ def inspect_handler(function: Callable[..., Any], events: Sequence[type[Event]])
     if not parameters or parameters[0].kind not in _POSITIONAL:
         raise ConfigurationError(f"handler {name} takes no event: write `async def {short_name(function)}(event: …)`")
     _check_event(name, target, parameters[0], events)
-    bound = function.keywords if isinstance(function, functools.partial) else {}
+    bound: Mapping[str, Any] = getattr(function, "keywords", {})  # of a functools.partial
     context = _context(name, target, [parameter for parameter in parameters[1:] if parameter.name not in bound])
     return Handler(name, function, inspect.iscoroutinefunction(target), context)
 
@@ -126,8 +126,10 @@ def _target(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
     if inspect.isroutine(function):
-        return inspect.unwrap(function)
-    return type(function).__call__ if not inspect.isclass(function) else function
+        unwrapped: Callable[..., Any] = inspect.unwrap(function)
+        return unwrapped
+    call: Callable[..., Any] = type(function).__call__
+    return function if inspect.isclass(function) else call
 
 
 def _annotation(target: Callable[..., Any], annotation: Any) -> Any:
@@ -150,8 +152,7 @@ def _check_event(name: str, target: Callable[..., Any], parameter: inspect.Param
     for event in events:
         if accepted is not None and not issubclass(event, accepted):
             raise ConfigurationError(
-                f"handler {name} takes {parameter.name}: {_spell(wanted)} but subscribes to {event.__name__}; "
-                f"make the two the same"
+                f"handler {name} takes {parameter.name}: {_spell(wanted)} but subscribes to {event.__name__}; make the two the same"
             )
 
 

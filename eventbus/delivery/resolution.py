@@ -46,9 +46,7 @@ def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Unread
     if route is None:
         return Unready(Ending.NOBODY, f"no handler of this group names type {envelope.type!r}")
     if envelope.version > route.version:
-        return Unready(
-            Ending.NEWER, f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}"
-        )
+        return Unready(Ending.NEWER, f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}")
     event = decode(route.event_class, envelope.data)
     adopt(event, envelope.identity)
     return Ready(route, event, envelope)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventbus.errors import ConfigurationError
+from eventbus.events import is_count, is_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +30,13 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Check the values, so that a wrong policy is found where it is written."""
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+        if not is_count(self.attempts):
             raise ConfigurationError(f"Retry(attempts={self.attempts!r}): give a whole number of runs, at least 1")
-        if isinstance(self.backoff, str) or not isinstance(self.backoff, Sequence) or not self.backoff:
+        delays: object = self.backoff
+        if isinstance(delays, str | bytes) or not isinstance(delays, Sequence) or not delays:
             raise ConfigurationError(f"Retry(backoff={self.backoff!r}): give a list of seconds, for example [1, 5, 30]")
-        if not all(_is_seconds(delay) for delay in self.backoff):
+        if not all(is_seconds(delay, zero=True) for delay in self.backoff):
             raise ConfigurationError(f"Retry(backoff={self.backoff!r}): each delay is a number of seconds, 0 or more")
-        if not _is_seconds(self.jitter) or self.jitter > 1:
+        if not is_seconds(self.jitter, zero=True) or self.jitter > 1:
             raise ConfigurationError(f"Retry(jitter={self.jitter!r}): give a share from 0 to 1")
         object.__setattr__(self, "backoff", tuple(self.backoff))
-
-
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")

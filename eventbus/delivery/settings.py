@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventbus.errors import ConfigurationError
-from eventbus.events import check_name
+from eventbus.events import check_name, is_count, is_seconds, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+_N = TypeVar("_N", int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +43,9 @@ class Settings:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
+    if not is_text(value):
         raise ValueError("a text that is not empty")
-    return value
+    return str(value)
 
 
 def _prefix(value: object) -> str:
@@ -55,28 +58,27 @@ def _service(value: object) -> str:
 
 def _seconds(value: object) -> float:
     wanted = "a number of seconds above 0"
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(wanted)  # noqa: TRY004 - one kind of complaint for every bad value
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError(wanted) from None
-    if not 0 < number < float("inf"):
+    number = _number(float, value, wanted)
+    if not is_seconds(number):
         raise ValueError(wanted)
     return number
 
 
 def _count(value: object) -> int:
     wanted = "a whole number, at least 1"
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(wanted)  # noqa: TRY004 - one kind of complaint for every bad value
-    try:
-        number = int(value)
-    except ValueError:
-        raise ValueError(wanted) from None
-    if number < 1:
+    number = _number(int, value, wanted)
+    if not is_count(value if isinstance(value, float) else number):
         raise ValueError(wanted)
     return number
+
+
+def _number(kind: Callable[[Any], _N], value: object, wanted: str) -> _N:
+    if isinstance(value, bool):
+        raise ValueError(wanted)  # noqa: TRY004 - one kind of complaint for every bad value
+    try:
+        return kind(value)
+    except (TypeError, ValueError):
+        raise ValueError(wanted) from None
 
 
 _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
@@ -93,8 +95,7 @@ _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
 
 _MISSING: Final = {
     "url": (
-        "no Redis url: pass EventBus('redis://localhost:6379', …) or set EVENTBUS_URL; "
-        "to try things out without a server use 'embedded://'"
+        "no Redis url: pass EventBus('redis://localhost:6379', …) or set EVENTBUS_URL; to try things out without a server use 'embedded://'"
     ),
     "service": "no service name: pass EventBus(…, service='billing') or set EVENTBUS_SERVICE",
 }

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, TYPE_CHECKING
 
 from eventbus.delivery.handlers import Handler, Invoke, Middleware, handler_name, inspect_handler, short_name
 from eventbus.delivery.retry import Retry
-from eventbus.delivery.settings import Settings
-from eventbus.delivery.topics import Topics
 from eventbus.errors import ConfigurationError
-from eventbus.events import Event, Flat, Topic, check_name, descendants, info
+from eventbus.events import Event, Flat, Topic, check_name, descendants, info, is_count
+
+if TYPE_CHECKING:
+    from eventbus.delivery.settings import Settings
+    from eventbus.delivery.topics import Topics
 
 _STARTS: Final = {"earliest": "0", "latest": "$"}
 _ENTRY_ID: Final = re.compile(r"\d{1,20}(-\d{1,20})?")
@@ -42,7 +44,7 @@ class Policy:
             raise ConfigurationError(f"start={self.start!r}: write 'earliest', 'latest' or an entry id such as '1700000000000-0'")
         for name in ("concurrency", "prefetch"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if value is not None and not is_count(value):
                 raise ConfigurationError(f"{name}={value!r}: give a whole number, at least 1")
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ConfigurationError(f"retry={self.retry!r}: give a Retry(attempts=…, backoff=[…])")
@@ -145,9 +147,7 @@ class Declarations:
 
         def decorate(function: _F) -> _F:
             self._kept.append(
-                Declaration(
-                    spec=spec, function=function, group=checked, topic=place, policy=policy, middleware=tuple(middleware)
-                )
+                Declaration(spec=spec, function=function, group=checked, topic=place, policy=policy, middleware=tuple(middleware))
             )
             return function
 

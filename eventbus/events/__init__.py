@@ -1,5 +1,6 @@
 """What an event is: classes, topics, envelope, codec. No I/O."""
 
+from eventbus.events.checks import is_count, is_seconds, is_text
 from eventbus.events.codec import Flat, decode, decode_flat, encode
 from eventbus.events.envelope import Envelope
 from eventbus.events.event import BigInt, Event, EventInfo, Value, adopt, descendants, identity, info
@@ -24,4 +25,7 @@ __all__ = [
     "encode",
     "identity",
     "info",
+    "is_count",
+    "is_seconds",
+    "is_text",
 ]

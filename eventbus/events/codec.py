@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from eventbus.errors import ConfigurationError, DecodeError, EncodeError, EventTooLarge
 from eventbus.events.envelope import attributes_after_data, check_headers
-from eventbus.events.event import Event, identity, info
+from eventbus.events.event import Event, identity, info, is_event_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _E = TypeVar("_E", bound=Event)
 
+SHOWN: Final = 5
+"""Fields of which a complaint speaks, at most."""
 
-def encode(
-    event: Event, *, source: str, headers: Mapping[str, str] | None = None, max_bytes: int = 1_048_576
-) -> list[str | bytes]:
+
+def encode(event: Event, *, source: str, headers: Mapping[str, str] | None = None, max_bytes: int = 1_048_576) -> list[str | bytes]:
     """Write an event as the flat fields of a stream entry, in the fixed order.
 
     Entries whose fields have the same names in the same order share them in Redis's memory.
@@ -74,11 +75,10 @@ def decode(event_class: type[_E], data: bytes) -> _E:
         DecodeError: Says which fields are wrong and how, never what stands in them.
     """
     try:
-        return event_class.__pydantic_validator__.validate_json(data, extra="ignore")
-    except ValidationError as error:
-        raise DecodeError(_complaint(event_class, error)) from None
+        event: _E = event_class.__pydantic_validator__.validate_json(data, extra="ignore")
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"{event_class.__name__} cannot be read ({type(error).__name__})") from None
+        raise _unreadable(event_class, error) from None
+    return event
 
 
 def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
@@ -90,14 +90,18 @@ def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
         DecodeError: As `decode`.
     """
     try:
-        texts = {fields[at].decode(): fields[at + 1].decode() for at in range(len(fields) - 2, -1, -2)}
-        return event_class.__pydantic_validator__.validate_strings(texts, extra="ignore")
-    except UnicodeDecodeError:
-        raise DecodeError("the entry's fields are not UTF-8") from None
-    except ValidationError as error:
-        raise DecodeError(_complaint(event_class, error)) from None
+        texts: dict[str, Any] = {fields[at].decode(): fields[at + 1].decode() for at in range(len(fields) - 2, -1, -2)}
+        event: _E = event_class.__pydantic_validator__.validate_strings(texts, extra="ignore")
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"{event_class.__name__} cannot be read ({type(error).__name__})") from None
+        raise _unreadable(event_class, error) from None
+    return event
+
+
+def _unreadable(event_class: type[Event], error: Exception) -> DecodeError:
+    if isinstance(error, ValidationError):
+        return DecodeError(f"{event_class.__name__} cannot be read: {_complaint(event_class, error)}")
+    # Its own text may show values.
+    return DecodeError(f"{event_class.__name__} cannot be read ({type(error).__name__})")
 
 
 def _complaint(event_class: type[Event], error: ValidationError) -> str:
@@ -105,8 +109,8 @@ def _complaint(event_class: type[Event], error: ValidationError) -> str:
     fields = event_class.model_fields
     # Only names of declared fields are shown: deeper locations may be keys of the data.
     places = [str(each["loc"][0]) if each["loc"] and each["loc"][0] in fields else "data" for each in found]
-    said = ", ".join(f"{place}: {each['type']}" for place, each in zip(places[:5], found, strict=False))
-    return f"{event_class.__name__} cannot be read: {said}" + (" …" if len(found) > 5 else "")  # noqa: PLR2004
+    said = ", ".join(f"{place}: {each['type']}" for place, each in zip(places[:SHOWN], found, strict=False))
+    return said + (" …" if len(found) > SHOWN else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class Flat:
 
     def __post_init__(self) -> None:
         """Check the class where it is written."""
-        if not isinstance(self.event_class, type) or not issubclass(self.event_class, Event):
+        if not is_event_class(self.event_class):
             raise ConfigurationError(f"Flat({self.event_class!r}): give a class derived from Event")
 
     def read(self, fields: Sequence[bytes]) -> Event:

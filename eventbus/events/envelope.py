@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from eventbus.errors import DecodeError, EncodeError
+from eventbus.events.checks import is_text
 from eventbus.events.identity import Identity
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ CARRIED: Final = ("traceparent", "tracestate", "correlationid", "causationid")
 """Extensions with a place of their own, in this order."""
 
 _DERIVED: Final = frozenset(
-    "specversion id type source time data datacontenttype dataschema subject partitionkey dataversion".split()
+    {"specversion", "id", "type", "source", "time", "data", "datacontenttype", "dataschema", "subject", "partitionkey", "dataversion"}
 )
 """Attributes that are made from the event, not given as headers."""
 
 _KNOWN: Final = _DERIVED | frozenset(CARRIED)
+LONGEST_VERSION: Final = 9
+"""Digits of a version that is still believed."""
+
 _NAME: Final = re.compile(r"[a-z0-9]{1,64}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -33,11 +37,11 @@ def check_headers(headers: Mapping[str, str]) -> None:
         EncodeError: Names the header and what to write; never its value.
     """
     for name, value in headers.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not (is_text(name) and _NAME.fullmatch(name)):
             raise EncodeError(f"header {name!r}: names are 1 to 64 of a-z and 0-9, as CloudEvents has them")
         if name.startswith("eb") or name in _DERIVED:
             raise EncodeError(f"header {name!r} is made by eventbus itself: choose another name (eb… is reserved)")
-        if not isinstance(value, str) or not value or _UNPRINTABLE.search(value):
+        if not is_text(value) or _UNPRINTABLE.search(value):
             raise EncodeError(f"header {name!r}: its value must be a text without control characters, and not empty")
 
 
@@ -139,9 +143,7 @@ class Envelope:
     @property
     def headers(self) -> dict[str, str]:
         """What the publisher added."""
-        return {
-            name: value for name, value in self.attributes.items() if name not in _KNOWN and not name.startswith("eb")
-        }
+        return {name: value for name, value in self.attributes.items() if name not in _KNOWN and not name.startswith("eb")}
 
 
 def _required(texts: dict[str, str], name: str) -> str:
@@ -152,7 +154,7 @@ def _required(texts: dict[str, str], name: str) -> str:
 
 
 def _version(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_VERSION and int(text) > 0):
         raise DecodeError("the entry's dataversion is no whole number from 1")
     return int(text)
 

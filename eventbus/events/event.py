@@ -80,24 +80,38 @@ class Event(Value):
         ConfigurationError: A class argument is wrong, or a nested class could hold what events refuse.
     """
 
-    __slots__ = ("_eventbus_identity",)
+    __slots__ = ("__eventbus_identity__",)
 
-    _eventbus_info: ClassVar[EventInfo]
+    __eventbus_info__: ClassVar[EventInfo]
+    if TYPE_CHECKING:
+        __eventbus_identity__: Identity
 
     def __init_subclass__(
-        cls, *, topic: str | Topic | None = None, type: str | None = None, version: int = 1, key: str | None = None, **options: Any
+        cls,
+        *,
+        topic: str | Topic | None = None,
+        type: str | None = None,  # noqa: A002 - the word of CloudEvents
+        version: int = 1,
+        key: str | None = None,
+        **options: Any,
     ) -> None:
         """Leave the class arguments to `__pydantic_init_subclass__`, when the fields are known."""
         super().__init_subclass__(**options)
 
     @classmethod
     def __pydantic_init_subclass__(
-        cls, *, topic: str | Topic | None = None, type: str | None = None, version: int = 1, key: str | None = None, **options: Any
+        cls,
+        *,
+        topic: str | Topic | None = None,
+        type: str | None = None,  # noqa: A002 - the word of CloudEvents
+        version: int = 1,
+        key: str | None = None,
+        **options: Any,
     ) -> None:
         """Check the class arguments and keep them."""
         super().__pydantic_init_subclass__(**options)
-        above = cls._eventbus_info
-        cls._eventbus_info = EventInfo(
+        above = cls.__eventbus_info__
+        cls.__eventbus_info__ = EventInfo(
             topic=above.topic if topic is None else Topic.of(topic),
             type=_check_type(cls, cls.__name__ if type is None else type),
             version=_check_version(cls, version),
@@ -107,7 +121,7 @@ class Event(Value):
             check_nested(cls.__name__, cls.__pydantic_core_schema__)
 
 
-Event._eventbus_info = EventInfo(None, "Event", 1, None)
+Event.__eventbus_info__ = EventInfo(None, "Event", 1, None)
 
 
 def _check_type(cls: type[Event], name: object) -> str:
@@ -131,7 +145,7 @@ def _check_key(cls: type[Event], key: str) -> str:
 
 def info(event_class: type[Event]) -> EventInfo:
     """What an event class declares."""
-    return event_class._eventbus_info
+    return event_class.__eventbus_info__
 
 
 _identity_lock = Lock()
@@ -140,17 +154,17 @@ _identity_lock = Lock()
 def identity(event: Event) -> Identity:
     """The event's identity, made at the first call; threads that race for it agree on one."""
     try:
-        found: Identity = event._eventbus_identity
+        found: Identity = event.__eventbus_identity__
     except AttributeError:
         with _identity_lock:
-            found = getattr(event, "_eventbus_identity", None) or new_identity()
+            found = getattr(event, "__eventbus_identity__", None) or new_identity()
             adopt(event, found)
     return found
 
 
 def adopt(event: Event, arrived_as: Identity) -> None:
     """Give a decoded event the identity it arrived with, so that publishing it again keeps it."""
-    object.__setattr__(event, "_eventbus_identity", arrived_as)
+    object.__setattr__(event, "__eventbus_identity__", arrived_as)
 
 
 def descendants(spec: Any) -> tuple[type[Event], ...]:
@@ -161,10 +175,15 @@ def descendants(spec: Any) -> tuple[type[Event], ...]:
     """
     found: dict[type[Event], None] = {}
     for each in get_args(spec) if get_origin(spec) in (Union, types.UnionType) else (spec,):
-        if not isinstance(each, type) or not issubclass(each, Event):
+        if not is_event_class(each):
             raise ConfigurationError(f"{each!r} is no event class: subscribe to a class derived from Event, or a union of such")
         found.update(dict.fromkeys(_family(each)))
     return tuple(found)
+
+
+def is_event_class(value: object) -> bool:
+    """Whether it is a class derived from `Event`."""
+    return isinstance(value, type) and issubclass(value, Event)
 
 
 def _family(event_class: type[Event]) -> list[type[Event]]:

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from eventbus.errors import ConfigurationError
+from eventbus.events.checks import is_text
 
 LONGEST: Final = 200
 """Bytes of the longest name."""
@@ -22,13 +23,11 @@ def check_name(kind: str, value: str) -> str:
     Raises:
         ConfigurationError: Names the kind, the value and what is wrong with it.
     """
-    if not isinstance(value, str) or not value:
+    if not is_text(value):
         raise ConfigurationError(f"{kind} {value!r}: give a text that is not empty")
     found = _FORBIDDEN.search(value)
     if found:
-        raise ConfigurationError(
-            f"{kind} {value!r} has {found.group()!r} in it: leave out braces, '#', whitespace and control characters"
-        )
+        raise ConfigurationError(f"{kind} {value!r} has {found.group()!r} in it: leave out braces, '#', whitespace and control characters")
     if len(value.encode(errors="replace")) > LONGEST:
         raise ConfigurationError(f"{kind} {value[:40]!r}… is longer than {LONGEST} bytes")
     return value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from eventbus.errors import ConfigurationError
+from eventbus.events.checks import is_count, is_seconds
 from eventbus.events.names import check_name
 
 
@@ -32,14 +33,14 @@ class Topic:
     def __post_init__(self) -> None:
         """Check the values where they are written."""
         check_name("topic", self.name)
-        if self.max_len is not None and (isinstance(self.max_len, bool) or not isinstance(self.max_len, int) or self.max_len < 1):
+        if self.max_len is not None and not is_count(self.max_len):
             raise ConfigurationError(f"Topic({self.name!r}, max_len={self.max_len!r}): give a whole number, at least 1")
         if self.max_age is not None:
             object.__setattr__(self, "max_age", self._seconds(self.max_age))
 
-    def _seconds(self, age: object) -> float:
+    def _seconds(self, age: float | timedelta) -> float:
         seconds = age.total_seconds() if isinstance(age, timedelta) else age
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        if not is_seconds(seconds):
             raise ConfigurationError(f"Topic({self.name!r}, max_age={age!r}): give seconds above 0, or a timedelta")
         return float(seconds)
 

@@ -7,9 +7,7 @@ from typing import Final
 
 # C0, DEL and C1 (a terminal obeys them), line and paragraph separators (they forge lines), marks that
 # reorder text (they hide what stands there), lone surrogates (they cannot be written as UTF-8).
-_UNSAFE: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def escaped(text: str) -> str:

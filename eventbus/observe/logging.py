@@ -1,4 +1,3 @@
-# ruff: noqa: A005 - the name says what it is; absolute imports keep it apart from the standard library's
 """How log records are written: lines for people, or JSON lines for machines."""
 
 from __future__ import annotations

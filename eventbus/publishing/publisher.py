@@ -20,12 +20,10 @@ from eventbus.errors import (
     PublishIncomplete,
 )
 from eventbus.events import Event, Topic, encode, identity, info
-from eventbus.streams import Connections, Wire, pack, refused
+from eventbus.streams import Connections, Wire, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from redis.exceptions import ResponseError
 
 CHUNK: Final = 500
 """Commands in one write. Larger ones gain nothing measurable and make the first wait for the last."""
@@ -193,9 +191,7 @@ class Publisher:
 
     # -- from an event to a queued command
 
-    def _prepare(
-        self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float
-    ) -> _Waiting:
+    def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> _Waiting:
         if not isinstance(event, Event):
             raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
         place = self._place(event, topic)
@@ -232,14 +228,14 @@ class Publisher:
                 size += len(waiting.command)
         return chunk
 
-    def _settle(self, waiting: _Waiting, reply: bytes | ResponseError) -> bool:
+    def _settle(self, waiting: _Waiting, reply: bytes | BackendRefused) -> bool:
         """Hand out one answer; False when the event has to be sent again."""
         if isinstance(reply, bytes):
             self.counts.published += 1
             if not waiting.answer.done():
                 waiting.answer.set_result(Published(waiting.event_id, waiting.topic, reply.decode()))
             return True
-        error = waiting.last = refused(reply, f"publishing to {waiting.topic!r}")
+        error = waiting.last = BackendRefused(f"publishing to topic {waiting.topic!r}: {reply}", code=reply.code)
         if error.code in TRANSIENT:
             return False
         self.counts.refused += 1

@@ -2,7 +2,7 @@
 
 from eventbus.streams import keys
 from eventbus.streams.address import Address
-from eventbus.streams.border import mapped, refused
+from eventbus.streams.border import mapped
 from eventbus.streams.connections import Connections
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Batch, Ensured, Group, GroupCommands, GroupReader, RawEntry
 from eventbus.streams.probe import ServerFacts, dangers, probe
@@ -26,5 +26,4 @@ __all__ = [
     "mapped",
     "pack",
     "probe",
-    "refused",
 ]

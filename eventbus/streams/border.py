@@ -10,7 +10,7 @@ from redis import exceptions as foreign
 from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 _CODES: Final[dict[type[foreign.ResponseError], str]] = {
     foreign.NoScriptError: "NOSCRIPT",
@@ -66,7 +66,7 @@ FOREIGN_ERRORS: Final = (foreign.RedisError, OSError, TimeoutError, EOFError)
 
 
 @contextmanager
-def mapped(doing: str) -> Iterator[None]:
+def mapped(doing: str) -> Generator[None]:
     """Raise our errors for redis-py's inside the block.
 
     Args:

@@ -47,9 +47,7 @@ class Connections:
 
     def client(self) -> Redis:
         """Make a client for admin commands, with a small pool of its own. Close it with `aclose()`."""
-        pool = ConnectionPool(
-            connection_class=self._kind(), max_connections=4, **self._options(read_timeout=ADMIN_TIMEOUT)
-        )
+        pool = ConnectionPool(connection_class=self._kind(), max_connections=4, **self._options(read_timeout=ADMIN_TIMEOUT))
         return Redis.from_pool(pool)
 
     def _kind(self) -> type[AbstractConnection]:

@@ -54,9 +54,7 @@ def handed_on() -> dict[str, str]:
     try:
         return _SERVERS.validate_json(os.environ.get(VARIABLE) or "{}")
     except ValidationError as error:
-        raise ConfigurationError(
-            f"{VARIABLE} is no JSON object of urls; eventbus sets it for child processes: unset it"
-        ) from error
+        raise ConfigurationError(f"{VARIABLE} is no JSON object of urls; eventbus sets it for child processes: unset it") from error
 
 
 def hand_on(name: str, url: str | None) -> None:

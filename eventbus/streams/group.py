@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from eventbus.streams import keys
 from eventbus.streams.scripts import run_script
-from eventbus.streams.wire import Wire, pack
+from eventbus.streams.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +171,6 @@ class GroupCommands:
         arguments = (service, int(silence * 1000), *others)
         names = await run_script(self._wire, "unserved", (everyone, *pairs), arguments)
         return [name.decode() for name in names]
-
 
     async def backlog(self) -> Backlog:
         """Count what the group has still to do, in both its streams."""

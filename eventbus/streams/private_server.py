@@ -79,9 +79,7 @@ class PrivateServer:
             if facts is not None:
                 return facts
             if ended:
-                raise ConfigurationError(
-                    f"the embedded server ended while it started; its log ends with:\n{self._log()}"
-                )
+                raise ConfigurationError(f"the embedded server ended while it started; its log ends with:\n{self._log()}")
         raise BackendUnavailable(
             f"the embedded server did not answer within {START_TIMEOUT:g} s; its log ends with:\n{self._log()}",
             maybe_executed=False,
@@ -131,9 +129,7 @@ def owner_lives(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError as error:
-        raise ConfigurationError(
-            f"the embedded server at {path} belongs to another user; use another directory"
-        ) from error
+        raise ConfigurationError(f"the embedded server at {path} belongs to another user; use another directory") from error
     try:
         # Shared, so that two who look at the same time do not take each other for the owner.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -201,9 +197,7 @@ def _home() -> Path:
     for folder in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108 - mkdtemp makes it private (0700)
         if len(os.fsencode(folder)) + len(f"/eventbus-12345678/{_SOCKET}") <= _LONGEST_SOCKET:
             return Path(tempfile.mkdtemp(prefix="eventbus-", dir=folder))
-    raise ConfigurationError(
-        "no temporary directory has a path short enough for a unix socket; set TMPDIR to a shorter one"
-    )
+    raise ConfigurationError("no temporary directory has a path short enough for a unix socket; set TMPDIR to a shorter one")
 
 
 def _command(executable: Executable, path: Path, directory: Path | None) -> list[str]:

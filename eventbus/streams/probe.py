@@ -77,7 +77,6 @@ def dangers(facts: ServerFacts, *, in_memory: bool) -> list[str]:
         )
     if facts.maxmemory and not facts.eviction.startswith(("noeviction", "volatile-")):
         found.append(
-            f"maxmemory-policy is {facts.eviction}: Redis may evict a whole stream with its groups; "
-            "set `maxmemory-policy noeviction`"
+            f"maxmemory-policy is {facts.eviction}: Redis may evict a whole stream with its groups; set `maxmemory-policy noeviction`"
         )
     return found

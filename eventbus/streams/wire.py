@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from asyncio import timeout as deadline
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
-from hiredis import pack_command
+import hiredis
 from redis.exceptions import ResponseError
 
+from eventbus.errors import BackendRefused
 from eventbus.streams.border import FOREIGN_ERRORS, refused, translate
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ black hole costs a reconnect and not the lease."""
 
 def pack(*words: str | bytes | int) -> bytes:
     """A command in Redis's protocol, ready to be written."""
-    return pack_command(words)
+    return bytes(cast("Any", hiredis).pack_command(words))  # its stub forgets that tuples vary in length
 
 
 class Wire:
@@ -52,9 +53,7 @@ class Wire:
         """Whether a connection is open as far as this side knows."""
         return self._connection is not None
 
-    async def call(
-        self, commands: Sequence[bytes], *, timeout: float = ANSWER_TIMEOUT, into: list[Any] | None = None
-    ) -> list[Any]:
+    async def call(self, commands: Sequence[bytes], *, timeout: float = ANSWER_TIMEOUT, into: list[Any] | None = None) -> list[Any]:
         """Send packed commands in one write and read all replies.
 
         Args:
@@ -63,7 +62,7 @@ class Wire:
             into: A list to put the replies in; after a failure it holds those that still came.
 
         Returns:
-            A reply per command; an error answer stands in its place as a `ResponseError`.
+            A reply per command; an error answer stands in its place as a `BackendRefused`.
 
         Raises:
             BackendUnavailable: No connection, or not every reply came: the commands may have been executed.
@@ -74,7 +73,7 @@ class Wire:
             connection = await self._connected()
             try:
                 async with deadline(timeout):
-                    await _exchange(connection, commands, replies)
+                    await _exchange(connection, commands, replies, self._doing)
             except FOREIGN_ERRORS as error:
                 await self._drop()
                 raise translate(error, self._doing) from error
@@ -91,8 +90,8 @@ class Wire:
             BackendRefused: Redis answered with an error.
         """
         (reply,) = await self.call([pack(*words)], timeout=timeout)
-        if isinstance(reply, ResponseError):
-            raise refused(reply, self._doing) from reply
+        if isinstance(reply, BackendRefused):
+            raise reply
         return reply
 
     async def connect(self) -> None:
@@ -114,7 +113,7 @@ class Wire:
         if self._connection is None:
             connection = self._connections.connection()
             try:
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]
             except FOREIGN_ERRORS as error:
                 raise translate(error, self._doing, maybe_executed=False) from error
             except BaseException:
@@ -131,15 +130,16 @@ class Wire:
                 await connection.disconnect(nowait=True)
 
 
-async def _exchange(connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any]) -> None:
+async def _exchange(connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any], doing: str) -> None:
     await connection.send_packed_command(commands, check_health=False)
     for _ in commands:
-        replies.append(await _reply(connection))
+        replies.append(await _reply(connection, doing))  # noqa: PERF401 - what came before a failure counts
 
 
-async def _reply(connection: AbstractConnection) -> Any:
+async def _reply(connection: AbstractConnection, doing: str) -> Any:
     try:
         # math.inf: no timer per reply; the deadline of the whole exchange holds.
-        return await connection.read_response(disable_decoding=True, timeout=math.inf)
+        reply = cast("Any", await connection.read_response(disable_decoding=True, timeout=math.inf))
     except ResponseError as error:
-        return error
+        return refused(error, doing)
+    return reply

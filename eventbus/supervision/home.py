@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from anyio.abc import TaskGroup
 
@@ -31,7 +31,7 @@ class Home:
         self._root = asyncio.get_running_loop().create_task(self._live(ready), name="eventbus")
         await ready.wait()
 
-    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start a task in the group."""
         assert self._tasks is not None, "open() comes first"  # noqa: S101 - narrows the type
         self._tasks.start_soon(function)

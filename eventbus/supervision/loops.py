@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from eventbus.delivery import Alive, Backoff
 from eventbus.errors import BackendError
 
 if TYPE_CHECKING:
+    from eventbus.delivery import Alive, Backoff
     from collections.abc import Awaitable, Callable
 
 _log = logging.getLogger("eventbus.supervision")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ from eventbus.streams.embedded import EmbeddedServer, start_embedded
 from eventbus.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
     from eventbus.delivery import PublishEvent

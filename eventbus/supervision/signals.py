@@ -7,10 +7,10 @@ import logging
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 _log = logging.getLogger("eventbus.supervision")
 
@@ -38,14 +38,14 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals() -> Generator[StopRequest]:
     """Turn signals into a request while the block runs; the former handlers are put back after it.
 
     Works in the main thread only, as signals do; elsewhere the request can be set by hand.
     """
     request = StopRequest()
     loop = asyncio.get_running_loop()
-    before = {}
+    before: dict[signal.Signals, Any] = {}
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
             before[number] = signal.getsignal(number)

@@ -11,7 +11,7 @@ from eventbus.errors import BackendUnavailable
 from eventbus.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from eventbus.bus import EventBus
     from eventbus.delivery import Context, Published
@@ -69,16 +69,18 @@ class Running:
     def _progress(self) -> tuple[int, int, int]:
         return len(self._published), len(self._handled), sum(len(consumer.in_hand) for consumer in self.bus.consumers)
 
-    def _saw_published(self, event: Event, _: Published) -> None:
+    def saw_published(self, event: Event, _: Published) -> None:
+        """Note a confirmed publish; the bus calls it."""
         self._published.append(event)
 
-    async def _saw_handled(self, event: Any, ctx: Context, call_next: Any) -> None:
+    async def saw_handled(self, event: Any, ctx: Context, call_next: Any) -> None:
+        """Note a handled event; a middleware outside all others."""
         await call_next(event, ctx)
         self._handled.append(event)
 
 
 @asynccontextmanager
-async def running(bus: EventBus) -> AsyncIterator[Running]:
+async def running(bus: EventBus) -> AsyncGenerator[Running]:
     """Open a bus and let it consume while the block lasts, recording what it publishes and handles.
 
     Args:
@@ -88,11 +90,11 @@ async def running(bus: EventBus) -> AsyncIterator[Running]:
         LifecycleError: The bus is open already.
     """
     run = Running(bus)
-    bus.on_published.append(run._saw_published)
-    bus.middleware.insert(0, run._saw_handled)
+    bus.on_published.append(run.saw_published)
+    bus.middleware.insert(0, run.saw_handled)
     try:
         async with bus, bus.consuming():
             yield run
     finally:
-        bus.on_published.remove(run._saw_published)
-        bus.middleware.remove(run._saw_handled)
+        bus.on_published.remove(run.saw_published)
+        bus.middleware.remove(run.saw_handled)

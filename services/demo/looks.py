@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from eventbus.streams import keys
 from services.demo.plan import Group
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 MOST = 1000
 """Where the server cannot tell the lag (before Redis 7.0), entries are counted up to here."""
@@ -20,12 +23,14 @@ class Look:
     Attributes:
         lag: Entries nobody has read yet, up to `MOST` where they had to be counted.
         pending: Entries read and not acknowledged.
-        held: How many of those each process holds, by process id; 0 for one that holds none.
+        held: How many of those each process holds, by process id.
+        members: Processes that have joined.
     """
 
     lag: int = 0
     pending: int = 0
     held: dict[int, int] = field(default_factory=dict[int, int])
+    members: frozenset[int] = frozenset()
 
 
 async def look(redis: "Redis", group: Group) -> Look:
@@ -40,8 +45,11 @@ async def look(redis: "Redis", group: Group) -> Look:
         return Look()
     lag = found.get("lag")
     if lag is None:
-        lag = len(await redis.xrange(group.topic, f"({found['last-delivered-id']}", "+", count=MOST))
-    return Look(int(lag), int(found["pending"]), held_by(consumers))
+        unread: list[Any] = await redis.xrange(group.topic, f"({found['last-delivered-id']}", "+", count=MOST) or []
+        lag = len(unread)
+    # A consumer is listed from its first entry on only, a member from its first heartbeat.
+    members: list[Any] = await redis.hkeys(keys.members(group.topic, group.name))
+    return Look(int(lag), int(found["pending"]), held_by(consumers), frozenset(map(process_of, members)))
 
 
 async def look_at_all(redis: "Redis", groups: Iterable[Group]) -> dict[Group, Look]:

@@ -56,6 +56,7 @@ PLAN: tuple[App, ...] = (
         "services.notifications.app:bus",
         1,
         (
+            _group("notifications", "orders", "OrderCreated"),
             _group("notifications", "shipments", "OrderShipped"),
             _group("notifications", "payments", "PaymentFailed"),
             _group("notifications", "alerts", "TemperatureAlert"),

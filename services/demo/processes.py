@@ -131,13 +131,13 @@ class Crew:
         running = self.running()
         for worker in running:
             worker.stop()
-        waiting = [asyncio.ensure_future(worker.process.wait()) for worker in running]
-        if waiting:
-            await asyncio.wait(waiting, timeout=within)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                for worker in running:
+                    await worker.process.wait()
         for worker in self.running():
             worker.kill()
-        for task in waiting:
-            await task
+            await worker.process.wait()
 
 
 def environment(url: str, ledger: Path) -> dict[str, str]:

@@ -9,15 +9,21 @@ WINDOW = 5.0
 
 
 class Recent:
-    """What happened in the last seconds: how often, and a value each time."""
+    """What happened in the last seconds: how often, and a value each time.
+
+    Attributes:
+        total: How often it ever happened.
+    """
 
     def __init__(self, window: float = WINDOW) -> None:
         self._window = window
         self._samples: deque[tuple[float, float]] = deque()
+        self.total = 0
 
     def add(self, at: float, value: float = 0.0) -> None:
         """Note that something happened; times may come slightly out of order."""
         self._samples.append((at, value))
+        self.total += 1
 
     def rate(self, now: float) -> float:
         """How often a second it happened lately."""

@@ -1,12 +1,19 @@
-"""Who is told what. One group over three topics; the services that publish know nothing of it."""
+"""Who is told what. One group over four topics; the services that publish know nothing of it."""
 
 from eventbus import Router
 from services.notifications import post
+from services.orders.events import OrderCreated
 from services.payments.events import PaymentFailed
 from services.sensors.events import TemperatureAlert
 from services.shipping.events import OrderShipped
 
 router = Router()
+
+
+@router.subscribe(OrderCreated, group="notifications")
+async def tell_received(event: OrderCreated) -> None:
+    """Tell a customer that the order has arrived here."""
+    await post.send(event.customer_id, f"We have received your order {event.order_id} of {event.total}")
 
 
 @router.subscribe(OrderShipped, group="notifications")

@@ -7,4 +7,4 @@ import random
 async def send(to: str, text: str) -> None:
     """Send a mail."""
     del to, text
-    await asyncio.sleep(random.uniform(0.02, 0.06))  # noqa: S311 - simulated I/O
+    await asyncio.sleep(random.uniform(0.02, 0.06))

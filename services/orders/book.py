@@ -7,4 +7,4 @@ import random
 async def close(order_id: str, state: str) -> None:
     """Write an order's final state; writing it twice changes nothing."""
     del order_id, state
-    await asyncio.sleep(random.uniform(0.01, 0.04))  # noqa: S311 - simulated I/O
+    await asyncio.sleep(random.uniform(0.01, 0.04))

@@ -1,7 +1,7 @@
 """A simulated shop whose customers order: `eventbus run services.orders.shop:bus`. It handles nothing."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from uuid import uuid4
@@ -15,7 +15,7 @@ from services.orders.events import OrderCreated
 PAUSE = 0.5
 """Seconds between two groups of customers."""
 
-chance = random.Random()  # noqa: S311 - a simulation
+chance = random.Random()
 
 
 def order() -> OrderCreated:
@@ -33,7 +33,7 @@ async def sell(bus: EventBus, stopping: anyio.Event) -> None:
 
 
 @asynccontextmanager
-async def selling(bus: EventBus) -> AsyncIterator[None]:
+async def selling(bus: EventBus) -> AsyncGenerator[None, None]:
     """Sell as long as the bus runs."""
     stopping = anyio.Event()
     async with anyio.create_task_group() as tasks:

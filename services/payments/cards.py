@@ -19,6 +19,6 @@ async def charge(customer_id: str, amount: Decimal, *, idempotency_key: str) -> 
         Declined: Nothing was charged.
     """
     del customer_id, idempotency_key
-    await asyncio.sleep(random.uniform(0.06, 0.18))  # noqa: S311 - simulated I/O
+    await asyncio.sleep(random.uniform(0.06, 0.18))
     if amount > LIMIT:
         raise Declined(f"the card is limited to {LIMIT}")

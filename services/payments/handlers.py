@@ -16,6 +16,4 @@ async def charge(order: OrderCreated, ctx: Context) -> None:
     except cards.Declined as declined:
         await ctx.publish(PaymentFailed(order_id=order.order_id, customer_id=order.customer_id, reason=str(declined)))
     else:
-        await ctx.publish(
-            PaymentSucceeded(order_id=order.order_id, customer_id=order.customer_id, amount=order.total)
-        )
+        await ctx.publish(PaymentSucceeded(order_id=order.order_id, customer_id=order.customer_id, amount=order.total))

@@ -1,6 +1,6 @@
 """The monitor: `eventbus run services.sensors.app:bus`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from eventbus import EventBus
@@ -10,7 +10,7 @@ from services.sensors.statistics import Statistics
 
 
 @asynccontextmanager
-async def statistics(_: EventBus) -> AsyncIterator[Statistics]:
+async def statistics(_: EventBus) -> AsyncGenerator[Statistics, None]:
     """Give handlers the statistics of this process as `ctx.state`."""
     yield Statistics()
 

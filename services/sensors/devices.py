@@ -1,7 +1,7 @@
 """Simulated sensors: `eventbus run services.sensors.devices:bus`. They publish, and handle nothing."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -16,7 +16,10 @@ PER_ROOM = 4
 PAUSE = 0.5
 """Seconds between two rounds of readings."""
 
-chance = random.Random()  # noqa: S311 - a simulation
+JUMPS = 0.01
+"""Share of the readings that are far from usual."""
+
+chance = random.Random()
 
 
 class Device:
@@ -29,10 +32,8 @@ class Device:
     def read(self) -> SensorReading:
         """Measure now."""
         self._celsius += chance.gauss(0, 0.1)
-        jump = 12.0 if chance.random() < 0.01 else 0.0
-        return SensorReading(
-            sensor_id=self.sensor_id, celsius=round(self._celsius + jump, 2), measured_at=datetime.now(UTC)
-        )
+        jump = 12.0 if chance.random() < JUMPS else 0.0
+        return SensorReading(sensor_id=self.sensor_id, celsius=round(self._celsius + jump, 2), measured_at=datetime.now(UTC))
 
 
 async def measure(bus: EventBus, stopping: anyio.Event) -> None:
@@ -45,7 +46,7 @@ async def measure(bus: EventBus, stopping: anyio.Event) -> None:
 
 
 @asynccontextmanager
-async def measuring(bus: EventBus) -> AsyncIterator[None]:
+async def measuring(bus: EventBus) -> AsyncGenerator[None, None]:
     """Measure as long as the bus runs."""
     stopping = anyio.Event()
     async with anyio.create_task_group() as tasks:

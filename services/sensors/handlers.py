@@ -1,9 +1,13 @@
 """What the monitor does."""
 
+from typing import TYPE_CHECKING
+
 from eventbus import Context, Router
 from services.sensors.events import SensorReading, TemperatureAlert
-from services.sensors.statistics import Statistics
 from services.sensors.storage import store
+
+if TYPE_CHECKING:
+    from services.sensors.statistics import Statistics
 
 router = Router()
 

@@ -9,4 +9,4 @@ from services.sensors.events import SensorReading
 async def store(reading: SensorReading) -> None:
     """Write a reading; the same reading written twice is there once."""
     del reading
-    await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311 - simulated I/O
+    await asyncio.sleep(random.uniform(0.005, 0.02))

@@ -6,5 +6,5 @@ import random
 
 async def book(order_id: str) -> str:
     """Book a parcel; returns its tracking number, the same one for the same order."""
-    await asyncio.sleep(random.uniform(0.04, 0.12))  # noqa: S311 - simulated I/O
+    await asyncio.sleep(random.uniform(0.04, 0.12))
     return f"TRACK-{order_id.upper()}"

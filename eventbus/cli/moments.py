@@ -1,0 +1,60 @@
+"""`--from` of `eventbus tail`: an entry id, a time, or how long ago."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from eventbus.admin import before
+from eventbus.errors import ConfigurationError
+
+_ID: Final = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?", re.ASCII)
+_BACK: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LARGEST: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where to begin to read.
+
+    Attributes:
+        entry_id: The first id to be shown, or None.
+        back: Else how many seconds ago the first entry to be shown was written.
+    """
+
+    entry_id: str | None = None
+    back: float = 0.0
+
+    def after(self, now: float) -> str:
+        """The id after which to read; `now` is the server's clock in seconds."""
+        first = self.entry_id or f"{max(0, int((now - self.back) * 1000))}-0"
+        return before(first)
+
+
+def parse_beginning(text: str) -> Beginning:
+    """Read what `--from` was given.
+
+    Raises:
+        ConfigurationError: It is none of the three.
+    """
+    found = _ID.fullmatch(text)
+    if found and all(int(part or 0) <= _LARGEST for part in found.groups()):
+        return Beginning(f"{int(found[1])}-{int(found[2] or 0)}")
+    if _BACK.fullmatch(text):
+        return Beginning(back=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    return Beginning(f"{_moment(text)}-0")
+
+
+def _moment(text: str) -> int:
+    wanted = "an entry id (1763709419123-0), a time with its zone (2026-11-21T07:00:00Z), or how long ago (10m, 1h30m)"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"--from {text!r}: give {wanted}") from None
+    if moment.tzinfo is None:
+        raise ConfigurationError(f"--from {text!r} has no zone: add Z for UTC, or +02:00; or give {wanted}")
+    return max(0, int(moment.timestamp() * 1000))

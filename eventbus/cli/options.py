@@ -1,0 +1,68 @@
+"""Options that several commands share, and the connection they lead to."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from eventbus.errors import ConfigurationError
+from eventbus.streams import Address, Connections
+from eventbus.streams.embedded import start_embedded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Output(str, Enum):  # noqa: UP042 - typer shows the values of either; mypy knows this one
+    """How results are written to standard output."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Url: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--url", envvar="EVENTBUS_URL", show_default=False, metavar="URL", help="Where Redis is."),
+]
+Prefix: TypeAlias = Annotated[
+    str,
+    typer.Option("--prefix", envvar="EVENTBUS_PREFIX", show_default=False, metavar="TEXT", help="Put before every topic's name."),
+]
+OutputOption: TypeAlias = Annotated[
+    Output,
+    typer.Option("--output", help="For people, or JSON: every line of the output is one complete document."),
+]
+
+
+@asynccontextmanager
+async def reachable(url: str | None) -> AsyncIterator[str]:
+    """Make a url that can be connected to while the block lasts.
+
+    Raises:
+        ConfigurationError: No url, or one that would start an empty server only to end it again.
+    """
+    if not url:
+        raise ConfigurationError("no Redis url: pass --url redis://localhost:6379 or set EVENTBUS_URL")
+    if not url.startswith("embedded:"):
+        yield url
+        return
+    server = await start_embedded(url)
+    try:
+        if server.owned and url.rstrip("/") == "embedded:":
+            raise ConfigurationError(
+                "embedded:// would start an empty server that ends with this command: name the server of the "
+                "running program (embedded:///directory, or the unix:// url it uses)"
+            )
+        yield server.url
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def connected(url: str | None) -> AsyncIterator[Connections]:
+    """Make connections for one command."""
+    async with reachable(url) as found:
+        yield Connections(Address.parse(found), name="eventbus-cli")
