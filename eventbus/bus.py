@@ -115,12 +115,12 @@ class EventBus(Subscribes):
     @property
     def consumers(self) -> tuple[Consumer, ...]:
         """What consumes now, one per subscription; empty while the bus only publishes."""
-        return tuple(self._runtime.consumers) if self._runtime else ()
+        return tuple(shift.consumer for shift in self._runtime.shifts) if self._runtime else ()
 
     @property
     def loops(self) -> tuple[Loop, ...]:
         """The loops of an open bus, each with its health."""
-        return tuple(self._runtime.supervisor.loops) if self._runtime else ()
+        return tuple(self._runtime.loops) if self._runtime else ()
 
     # -- opening and closing
 
@@ -310,7 +310,7 @@ class EventBus(Subscribes):
     @asynccontextmanager
     async def _consuming(self, request: StopRequest) -> AsyncGenerator[None]:
         runtime = self._opened()
-        if runtime.consumers:
+        if runtime.shifts:
             raise LifecycleError("the bus consumes already: run() or consuming() once")
         async with AsyncExitStack() as stack:
             state = await stack.enter_async_context(self._lifespan(self)) if self._lifespan else None

@@ -91,7 +91,7 @@ class Server:
         flush(self.url)
 
     def _started(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_end_with_parent)
+        process = subprocess.Popen([*_ENDING_WITH_PARENT, *self._command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = []
         # The server says when it is ready; what it says later nobody reads, and it does not mind.
         for line in process.stdout:

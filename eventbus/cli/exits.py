@@ -12,7 +12,7 @@ from eventbus.errors import BackendUnavailable, CodecError, ConfigurationError, 
 from eventbus.observe import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 class Code(IntEnum):
@@ -31,9 +31,14 @@ class NotFound(EventBusError):
 
 
 EPILOG: Final = """\
-Exit codes:  0 done;  1 failed (Redis refused, a worker did not end as asked);
-2 the command line, the settings or the event are wrong, nothing was written;
-3 Redis does not answer;  4 no such topic or group;  130 interrupted.
+\b
+Exit codes:
+    0  done
+    1  failed: Redis refused, or a worker did not end as asked
+    2  the command line, the settings or the event are wrong; nothing was written
+    3  Redis does not answer
+    4  no such topic or group
+  130  interrupted
 
 Redis is taken from --url, else from EVENTBUS_URL (which keeps a password out of the process list):
 redis://host:6379/0, rediss://…, unix:///path/to/redis.sock. Errors and logs go to standard error.
@@ -58,7 +63,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported() -> Generator[None]:
     """End the command with a sentence and an exit code where our own errors come up; defects keep their traceback."""
     try:
         yield

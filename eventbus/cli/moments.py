@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from eventbus.admin import before
 from eventbus.errors import ConfigurationError
 
 _ID: Final = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?", re.ASCII)
-_BACK: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
+_BACK: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|[smhd])){1,9}", re.ASCII)
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST: Final = (1 << 64) - 1
 
 
@@ -57,4 +58,4 @@ def _moment(text: str) -> int:
         raise ConfigurationError(f"--from {text!r}: give {wanted}") from None
     if moment.tzinfo is None:
         raise ConfigurationError(f"--from {text!r} has no zone: add Z for UTC, or +02:00; or give {wanted}")
-    return max(0, int(moment.timestamp() * 1000))
+    return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))

@@ -13,10 +13,10 @@ from eventbus.streams import Address, Connections
 from eventbus.streams.embedded import start_embedded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 
-class Output(str, Enum):  # noqa: UP042 - typer shows the values of either; mypy knows this one
+class Output(str, Enum):
     """How results are written to standard output."""
 
     TABLE = "table"
@@ -38,7 +38,7 @@ OutputOption: TypeAlias = Annotated[
 
 
 @asynccontextmanager
-async def reachable(url: str | None) -> AsyncIterator[str]:
+async def reachable(url: str | None) -> AsyncGenerator[str]:
     """Make a url that can be connected to while the block lasts.
 
     Raises:
@@ -62,7 +62,7 @@ async def reachable(url: str | None) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def connected(url: str | None) -> AsyncIterator[Connections]:
+async def connected(url: str | None) -> AsyncGenerator[Connections]:
     """Make connections for one command."""
     async with reachable(url) as found:
         yield Connections(Address.parse(found), name="eventbus-cli")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from eventbus.delivery import Context, Delivery, Ending, Ready, Subscription, Surroundings, resolve
+from eventbus.delivery import Alive, Context, Delivery, Ending, Ready, Subscription, Surroundings, resolve
 from eventbus.events import info
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ class Executors:
         """How many handlers run now."""
         return len(self._running)
 
-    async def run(self) -> None:
+    async def run(self, alive: Alive) -> None:
         """Keep the executors standing until cancelled."""
         async with anyio.create_task_group() as tasks:
+            alive()
             variables = copy_context()
             for _ in range(self._subscription.concurrency):
                 tasks.start_soon(self._stand, tasks, variables)

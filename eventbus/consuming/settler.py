@@ -6,12 +6,11 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-
 if TYPE_CHECKING:
-    from eventbus.delivery import Alive, Delivery
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.membership import Membership
+    from eventbus.delivery import Alive, Delivery
     from eventbus.streams import GroupCommands
 
 LINGER: Final = 0.004

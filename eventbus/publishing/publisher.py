@@ -70,7 +70,8 @@ class Publisher:
         A returned `Published` was confirmed by Redis. All tries of one publish carry one event id. A
         write whose answer is lost is repeated, so that an event may stand twice in its stream, with one id.
     Stops:
-        `close` refuses new publishes and waits for those under way, each until its own deadline.
+        `close` refuses new publishes and waits for those under way, each until its own deadline, all of
+        them for 10 seconds at most.
     Survives:
         BackendUnavailable and passing refusals (failover): `run` raises and is started again by the
         supervisor, with backoff; each publish is tried until its own deadline.
@@ -178,16 +179,17 @@ class Publisher:
     async def close(self) -> None:
         """Refuse new publishes and wait until those under way have an answer or ran out of time."""
         self._closed = True
-        await self._empty.wait()
-        await self._wire.close()
+        with anyio.move_on_after(PUBLISH_TIMEOUT):
+            await self._empty.wait()
 
-    def abandon(self) -> None:
-        """Answer everything that still waits: this publisher's loop has ended."""
+    async def abandon(self) -> None:
+        """Answer everything that still waits, once the loops have ended, and disconnect."""
         self._closed = True
         for waiting in (*self._sent, *self._queue):
             _give_up(waiting, "the bus was closed")
         self._queue.clear()
         self._empty.set()
+        await self._wire.close()
 
     # -- from an event to a queued command
 

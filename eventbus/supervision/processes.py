@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -18,7 +19,7 @@ from eventbus.delivery import Backoff
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 
     from eventbus.supervision.signals import StopRequest
 
@@ -43,7 +44,7 @@ class Restarts:
         failures: Ends in a row after less than `STEADY` seconds.
     """
 
-    backoff: Backoff = Backoff(first=0.5, most=30.0)
+    backoff: Backoff = field(default_factory=partial(Backoff, first=0.5, most=30.0))
     failures: int = 0
 
     def delay(self, *, started: float, now: float, chance: float | None = None) -> float:
@@ -94,7 +95,7 @@ class Child:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def start(cls, command: Command, name: str, parent: int) -> AsyncIterator[Child]:
+    async def start(cls, command: Command, name: str, parent: int) -> AsyncGenerator[Child]:
         """Start it; what still runs at the end of the block is killed and waited for.
 
         Args:
@@ -226,7 +227,7 @@ async def run_workers(command: Command, count: int, request: StopRequest, *, hop
 
 
 @contextlib.contextmanager
-def parent_pipe() -> Iterator[int]:
+def parent_pipe() -> Generator[int]:
     """Make the pipe whose end tells children that their parent is gone; yields the end for them."""
     reading, writing = os.pipe()
     try:

@@ -13,8 +13,8 @@ from eventbus.supervision.processes import Child, Command, ending, parent_pipe
 from eventbus.supervision.signals import StopRequest
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 _log = logging.getLogger("eventbus.supervision.processes")
 
@@ -99,7 +99,7 @@ class Reloader:
     async def _until_changed(self, wish: StopRequest) -> None:
         while not (names := self.look()):
             await anyio.sleep(LOOK_EVERY)
-        _log.info("%s changed: starting again", ", ".join(names[:3]) + (" …" if len(names) > 3 else ""))  # noqa: PLR2004
+        _log.info("%s changed: starting again", ", ".join(names[:3]) + (" …" if len(names) > 3 else ""))
         wish.stop.set()
         await anyio.sleep(DRAIN)
         wish.hurry.set()

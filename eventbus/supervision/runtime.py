@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -17,7 +18,7 @@ from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendUnavailable
 from eventbus.publishing import Publisher
 from eventbus.streams import Address, Connections, Wire, dangers, probe
-from eventbus.streams.embedded import EmbeddedServer, start_embedded
+from eventbus.supervision.shift import Shift
 from eventbus.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from eventbus.delivery import PublishEvent
+    from eventbus.streams.embedded import EmbeddedServer
+    from eventbus.supervision.loops import Loop
 
 _log = logging.getLogger("eventbus.supervision")
 _T = TypeVar("_T")
@@ -37,7 +40,7 @@ _warned: set[str] = set()
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:
-    """Connections, publisher, supervisor and consumers of one open bus."""
+    """Connections, publisher and consumers of one open bus."""
 
     settings: Settings
     connections: Connections
@@ -46,7 +49,7 @@ class Runtime:
     supervisor: Supervisor
     name: str
     embedded: EmbeddedServer | None
-    consumers: list[Consumer] = field(default_factory=list[Consumer])
+    shifts: list[Shift] = field(default_factory=list["Shift"])
 
     @classmethod
     async def open(cls, settings: Settings, topics: Topics) -> Runtime:
@@ -57,24 +60,21 @@ class Runtime:
             BackendUnavailable: Redis did not answer for `PATIENCE` seconds.
             BackendRefused: It refused the user or password.
         """
-        embedded = await start_embedded(settings.url) if settings.url.startswith("embedded:") else None
-        name = _consumer_name(settings.service)
-        try:
-            address = Address.parse(embedded.url if embedded else settings.url)
-            connections = Connections(address, name=name)
-            wire = Wire(connections, "commands")
-            facts = await _patiently(lambda: probe(wire))
-            for danger in dangers(facts, in_memory=embedded is not None):
-                _warn_once(str(address), danger)
-            publisher = Publisher(connections, settings, topics)
-            supervisor = Supervisor(settings)
-            await supervisor.open()
-        except BaseException:
+        async with AsyncExitStack() as undo:
+            embedded = await _embedded(settings.url)
             if embedded is not None:
-                await embedded.stop()
-            raise
-        supervisor.start("publishing", publisher.run)
-        supervisor.start("deadlines of publishes", publisher.sweep)
+                undo.push_async_callback(embedded.stop)
+            name = _consumer_name(settings.service)
+            connections = Connections(Address.parse(embedded.url if embedded else settings.url), name=name)
+            wire = Wire(connections, "commands")
+            undo.push_async_callback(wire.close)
+            await _look_at(wire, str(connections.address), in_memory=settings.url == "embedded://")
+            publisher = Publisher(connections, settings, topics)
+            supervisor = Supervisor(lease=settings.lease)
+            await supervisor.open()
+            supervisor.start("publishing", publisher.run)
+            supervisor.start("deadlines of publishes", publisher.sweep)
+            undo.pop_all()
         return cls(
             settings=settings,
             connections=connections,
@@ -85,40 +85,64 @@ class Runtime:
             embedded=embedded,
         )
 
+    @property
+    def loops(self) -> list[Loop]:
+        """Every loop, with its health."""
+        return [loop for each in (self.supervisor, *(shift.supervisor for shift in self.shifts)) for loop in each.loops]
+
     async def consume(self, subscriptions: Sequence[Subscription], publish: PublishEvent, state: Any) -> None:
         """Join every group, then start to read. Raises as `open` where a group cannot be joined."""
-        self.consumers = [
-            Consumer(
-                subscription,
-                self.settings,
-                connections=self.connections,
-                wire=self.wire,
-                name=self.name,
-                publish=publish,
-                state=state,
-            )
-            for subscription in subscriptions
-        ]
-        for consumer in self.consumers:
+        joined = [self._consumer(subscription, publish, state) for subscription in subscriptions]
+        for consumer in joined:
             await _patiently(consumer.join)
-        for consumer in self.consumers:
-            self.supervisor.consume(consumer)
+        self.shifts = [Shift(consumer, self.settings) for consumer in joined]
+        for shift in self.shifts:
+            await shift.begin()
 
     async def drain(self, hurry: asyncio.Event) -> None:
-        """Stop to read, finish what is in hand, leave the groups."""
-        consumers, self.consumers = self.consumers, []
-        await self.supervisor.drain(consumers, hurry)
-        for consumer in consumers:
-            _log.info("%s: %s", consumer.subscription, consumer.counts)
+        """Stop to read, finish what is in hand, leave the groups: all consumers at once."""
+        async with anyio.create_task_group() as tasks:
+            for shift in self.shifts:
+                tasks.start_soon(shift.end, hurry)
+        self.shifts = []
 
     async def close(self) -> None:
         """Wait for publishes under way, then end every loop and connection."""
-        await self.publisher.close()
-        await self.supervisor.close()
-        self.publisher.abandon()
-        await self.wire.close()
-        if self.embedded is not None:
-            await self.embedded.stop()
+        try:
+            await self.publisher.close()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.supervisor.close()
+                await self.publisher.abandon()
+                await self.wire.close()
+                if self.embedded is not None:
+                    await self.embedded.stop()
+
+    def _consumer(self, subscription: Subscription, publish: PublishEvent, state: Any) -> Consumer:
+        return Consumer(
+            subscription,
+            self.settings,
+            connections=self.connections,
+            wire=self.wire,
+            name=self.name,
+            publish=publish,
+            state=state,
+        )
+
+
+async def _embedded(url: str) -> EmbeddedServer | None:
+    if not url.startswith("embedded:"):
+        return None
+    # Not at the top: it needs what only POSIX has, and most programs never use it.
+    from eventbus.streams.embedded import start_embedded  # noqa: PLC0415
+
+    return await start_embedded(url)
+
+
+async def _look_at(wire: Wire, address: str, *, in_memory: bool) -> None:
+    facts = await _patiently(lambda: probe(wire))
+    for danger in dangers(facts, in_memory=in_memory):
+        _warn_once(address, danger)
 
 
 def _consumer_name(service: str) -> str:

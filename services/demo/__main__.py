@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from eventbus import EventBusError
 from eventbus.streams.embedded import start_embedded
 from services.demo.plan import PLAN, with_targets
 from services.demo.screen import LEGEND, LiveScreen, PlainScreen, Screen
@@ -25,13 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     console = Console()
     screen: Screen = LiveScreen(console) if console.is_terminal else PlainScreen(_print)
-    return asyncio.run(perform(options, screen))
+    try:
+        return asyncio.run(perform(options, screen))
+    except EventBusError as error:
+        screen.say(f"the demo's server does not start: {error}")
+        return 1
 
 
 async def perform(options: Options, screen: Screen) -> int:
     """Run the demo on a server of its own, and sum up."""
     interrupt = Interrupt()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, interrupt)
     server = await start_embedded("embedded://")
     try:

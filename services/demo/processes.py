@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.demo.minder import Minder
 from services.demo.plan import App
 
 RUN = (sys.executable, "-m", "eventbus", "run")
@@ -46,11 +47,6 @@ class Worker:
         return self.process.returncode is None
 
     @property
-    def ended_by_itself(self) -> bool:
-        """Whether it ended though nobody told it to."""
-        return not self.runs and self.told is None
-
-    @property
     def ended_badly(self) -> bool:
         """Whether it was told to leave and ended with an error."""
         return self.told is not None and self.process.returncode not in (None, 0)
@@ -66,7 +62,7 @@ class Worker:
         self._signal(signal.SIGKILL)
 
     @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> Generator[None, None, None]:
         """Hold it still, so that what it holds cannot change between a look and a signal."""
         self._signal(signal.SIGSTOP)
         try:
@@ -103,6 +99,7 @@ class Crew:
     logs: Path
     run: Sequence[str] = RUN
     workers: list[Worker] = field(default_factory=list[Worker])
+    _minder: Minder = field(default_factory=Minder)
 
     async def start(self, app: App) -> Worker:
         """Start one process of an app."""
@@ -120,11 +117,19 @@ class Crew:
             )
         worker = Worker(app, process, log)
         self.workers.append(worker)
+        self._minder.watch(worker.pid)
         return worker
 
     def running(self) -> list[Worker]:
         """Those that have not ended."""
         return [worker for worker in self.workers if worker.runs]
+
+    def ended(self) -> list[Worker]:
+        """Those that have ended, for whatever reason."""
+        ended = [worker for worker in self.workers if not worker.runs]
+        for worker in ended:
+            self._minder.forget(worker.pid)
+        return ended
 
     async def end(self, within: float) -> None:
         """Stop all that still run, and kill those that have not left after so many seconds."""
@@ -138,6 +143,7 @@ class Crew:
         for worker in self.running():
             worker.kill()
             await worker.process.wait()
+        self._minder.close()
 
 
 def environment(url: str, ledger: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from services.demo.audit import Audit, Totals
 from services.demo.looks import Look, look_at_all
@@ -25,6 +26,9 @@ JOIN = 60.0
 
 LEAVE = 35.0
 """Seconds a worker gets to leave: a bus's drain of 25 and its grace, and a little more."""
+
+CLEAR = 5.0
+"""Seconds that what is left after all gets, before it is killed."""
 
 
 class Trouble(Exception):
@@ -70,7 +74,7 @@ class Show:
         self._options = options
         self._groups = groups_of(options.plan)
         self._crew = Crew(environment(url, ledger), logs)
-        self._redis = Redis.from_url(url, decode_responses=True)
+        self._redis = Redis.from_url(url, decode_responses=True)  # pyright: ignore[reportUnknownMemberType] - of redis-py
         self._screen, self._interrupt = screen, interrupt
         self._ledgers, self._audit, self._meters = Ledgers(ledger), Audit(self._groups), Meters(self._groups)
         self._looks: dict[Group, Look] = {}
@@ -81,7 +85,7 @@ class Show:
         """Run until everything published was handled, or nothing moves any more.
 
         Raises:
-            Trouble: A process ended by itself, or did not start in time.
+            Trouble: A process ended by itself or did not start in time, or the server went away.
         """
         try:
             with self._screen.shown():
@@ -89,8 +93,10 @@ class Show:
                 await self._disturb()
                 await self._drain()
                 await self._stop()
+        except RedisError as error:
+            raise Trouble(f"the server does not answer: {error}") from error
         finally:
-            await self._crew.end(0 if self._interrupt.hurry.is_set() else LEAVE)
+            await self._crew.end(0 if self._interrupt.hurry.is_set() else CLEAR)
             self._read()
             await self._redis.aclose()
 
@@ -120,8 +126,9 @@ class Show:
             return not late
 
         await self._until(joined)
-        for app in self._plan(produces=True):
-            await self._crew.start(app)
+        if not self._interrupt.asked.is_set():
+            for app in self._plan(produces=True):
+                await self._crew.start(app)
 
     async def _disturb(self) -> None:
         self._phase = "running"
@@ -171,8 +178,8 @@ class Show:
         self._read()
         self._looks = await look_at_all(self._redis, self._groups)
         self._screen.show(self._snapshot())
-        for worker in self._crew.workers:
-            if worker.ended_by_itself:
+        for worker in self._crew.ended():
+            if worker.told is None:
                 code = worker.process.returncode
                 raise Trouble(f"{worker} ended by itself with code {code}; its log ends:\n{worker.tail()}")
 

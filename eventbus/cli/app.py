@@ -1,0 +1,197 @@
+"""The commands: their arguments, their help, their exit codes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from eventbus.cli.exits import EPILOG, Code, reported
+from eventbus.cli.info import show_topic, show_topics
+from eventbus.cli.loops import run_loop
+from eventbus.cli.moments import parse_beginning
+from eventbus.cli.options import Output, OutputOption, Prefix, Url
+from eventbus.cli.payloads import make_event
+from eventbus.cli.pending import show_pending
+from eventbus.cli.publish import publish as publish_event
+from eventbus.cli.run import Run, run_here, run_in_workers, run_reloading
+from eventbus.cli.tail import tail as tail_topic
+from eventbus.errors import ConfigurationError
+
+app = typer.Typer(
+    help="Typed events over Redis Streams: run services, publish, and look at what is there.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks show local variables, a url with its password among them.
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class LogFormat(str, Enum):
+    """How logs are written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(str, Enum):
+    """From which level on."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@app.command(epilog=EPILOG)
+def run(
+    target: Annotated[str, typer.Argument(metavar="MODULE:NAME", help="The bus, e.g. services.orders.app:bus.")],
+    *,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Run N processes, and replace those that end.")] = None,
+    reload: Annotated[bool, typer.Option("--reload", help="Development: start again when a *.py changes.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Logs for people, or JSON lines.")] = LogFormat.CONSOLE,
+    log_level: Annotated[LogLevel, typer.Option(help="From which level on.")] = LogLevel.INFO,
+    url: Url = None,
+    prefix: Prefix = "",
+) -> None:
+    """Run a bus until SIGTERM or Ctrl-C: consume, then finish what is in hand. A second signal does not wait.
+
+    \b
+    eventbus run services.orders.app:bus
+    eventbus run services.orders.app:bus --workers 4 --log-format json
+    eventbus run services.orders.app:bus --reload
+
+    The module is looked for in the current directory first. --url and --prefix are for a bus that does not
+    name its own. With --workers a crashed process is started again after a growing pause, one with a wrong
+    configuration (exit code 2) ends all of them.
+    """
+    with reported():
+        if workers and reload:
+            raise ConfigurationError("--workers and --reload: choose one; --reload runs a single process")
+        wanted = Run(target, url, prefix, log_format.value, log_level.value)
+        if workers:
+            raise typer.Exit(run_in_workers(wanted, workers))
+        if reload:
+            run_reloading(wanted)
+        else:
+            run_here(wanted)
+
+
+@app.command(epilog=EPILOG)
+def publish(
+    what: Annotated[str, typer.Argument(metavar="MODULE:CLASS|TOPIC", help="An event class, or a topic with --type.")],
+    data: Annotated[str, typer.Argument(metavar="JSON", help="The event as a JSON object; - reads standard input.")],
+    *,
+    type_name: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="The event's type; makes the first argument a topic.")
+    ] = None,
+    url: Url = None,
+    prefix: Prefix = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Publish one event and print its entry id and event id.
+
+    \b
+    eventbus publish app.events:OrderCreated '{"order_id": "o-42", "total": "9.99"}'
+    eventbus publish orders --type OrderCreated '{"order_id": "o-42"}'
+    generate | eventbus publish orders --type OrderCreated -
+
+    With a class the data is validated as in code: unknown fields are refused. With a topic it must be a JSON
+    object. Wrong data is said in a sentence, and nothing is written.
+    """
+    # What is dangerous about the server is said to the services that run on it, not to every call by hand.
+    logging.getLogger("eventbus").setLevel(logging.ERROR)
+    with reported():
+        event = make_event(what, _input(data), type_name=type_name)
+        run_loop(publish_event(event, url=url, prefix=prefix, output=output))
+
+
+def _input(data: str) -> bytes:
+    return sys.stdin.buffer.read() if data == "-" else data.encode(errors="surrogateescape")
+
+
+@app.command(epilog=EPILOG)
+def tail(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    *,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="ID|TIME|AGO", help="Where to begin. Default: what comes from now on."),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N entries.")] = None,
+    url: Url = None,
+    prefix: Prefix = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the entries of a topic as they come, until Ctrl-C. No group sees a difference.
+
+    \b
+    eventbus tail orders
+    eventbus tail orders --from 10m
+    eventbus tail orders --from 2026-11-21T07:00:00Z --count 20 --output json
+    eventbus tail orders --from 0
+
+    Each line: time, entry id, type, event id, key, data. Control characters are shown escaped. When Redis is
+    lost it says so, waits, and goes on after the last entry it showed.
+    """
+    with reported():
+        beginning = None if begin is None else parse_beginning(begin)
+        try:
+            run_loop(tail_topic(topic, url=url, prefix=prefix, beginning=beginning, count=count, output=output))
+        except KeyboardInterrupt:
+            raise typer.Exit(Code.OK) from None  # the way to end it
+
+
+@app.command(epilog=EPILOG)
+def info(
+    topic: Annotated[str | None, typer.Argument(metavar="TOPIC", show_default=False)] = None,
+    *,
+    url: Url = None,
+    prefix: Prefix = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the topics, or show one: length, first and last entry, memory, groups, lag, consumers.
+
+    \b
+    eventbus info
+    eventbus info orders
+    eventbus info orders --output json
+
+    LAG is what a group was not given yet; where the server does not know it, it is counted, up to 10,000
+    (then 10000+). PENDING was given to a consumer and is not settled. RETRY is the same for the group's
+    private retry stream. IDLE is how long ago a consumer last asked for entries.
+    """
+    with reported():
+        if topic is None:
+            run_loop(show_topics(url=url, prefix=prefix, output=output))
+        else:
+            run_loop(show_topic(topic, url=url, prefix=prefix, output=output))
+
+
+@app.command(epilog=EPILOG)
+def pending(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    group: Annotated[str, typer.Argument(metavar="GROUP")],
+    *,
+    consumer: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this consumer holds.")] = None,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Most entries of each of the two streams.")] = 100,
+    url: Url = None,
+    prefix: Prefix = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List what a group was given and has not settled: entry id, consumer, idle time, deliveries.
+
+    \b
+    eventbus pending orders charge
+    eventbus pending orders charge --consumer billing.host.42.1f2e3d4c --output json
+
+    Both streams are listed: the topic's own, and the group's private one with what it is to handle again.
+    """
+    with reported():
+        run_loop(show_pending(topic, group, url=url, prefix=prefix, consumer=consumer, count=count, output=output))

@@ -1,0 +1,86 @@
+"""`eventbus info`: what is there, and who is behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventbus.admin import Admin
+from eventbus.cli.exits import NotFound
+from eventbus.cli.options import Output, connected
+from eventbus.cli.render import NOTHING, document, line, seconds, size, table
+
+if TYPE_CHECKING:
+    from eventbus.admin import ServerInfo, TopicInfo, TopicSummary
+    from eventbus.admin.records import Entry
+
+
+async def show_topics(*, url: str | None, prefix: str, output: Output) -> None:
+    """List the topics and the server's memory."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        server, topics = await admin.server(), await admin.topics()
+    if output is Output.JSON:
+        document({"server": server, "topics": topics})
+        return
+    line(_server(server))
+    if topics:
+        table(("TOPIC", "ENTRIES", "GROUPS", "PENDING", "NEWEST", "MEMORY"), map(_summary, topics))
+    else:
+        line("no topic has a group; one that was only published to is shown by: eventbus info TOPIC")
+
+
+async def show_topic(topic: str, *, url: str | None, prefix: str, output: Output) -> None:
+    """Show one topic with its groups and their consumers."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        found = await admin.topic(topic)
+        if found is None:
+            raise NotFound(f"there is no topic {topic!r} (stream {prefix + topic!r}) on this server")
+        server = await admin.server()
+    if output is Output.JSON:
+        document({"server": server, **_public(found)})
+        return
+    _show(found, server)
+
+
+def _public(found: TopicInfo) -> dict[str, object]:
+    return {name: getattr(found, name) for name in found.__slots__}
+
+
+def _show(found: TopicInfo, server: ServerInfo) -> None:
+    named = "" if found.stream == found.topic else f"  (stream {found.stream})"
+    line(f"topic   {found.topic}{named}")
+    line(f"length  {found.length}")
+    line(f"first   {_edge(found.first)}")
+    line(f"last    {_edge(found.last)}")
+    line(f"memory  {size(found.memory)}")
+    line(_server(server))
+    for name in found.lost_groups:
+        line(f"lost    group {name}: eventbus made it, and Redis does not have it any more")
+    if not found.groups:
+        line("no groups: nobody consumes this topic")
+        return
+    line("")
+    table(
+        ("GROUP", "LAG", "PENDING", "RETRY", "CONSUMERS", "LAST DELIVERED"),
+        [(group.name, group.lag, group.pending, group.retry_entries, len(group.consumers), group.last_delivered) for group in found.groups],
+    )
+    rows = [
+        (group.name, each.name, each.pending, each.retry_pending, seconds(each.idle)) for group in found.groups for each in group.consumers
+    ]
+    if rows:
+        line("")
+        table(("GROUP", "CONSUMER", "PENDING", "RETRY", "IDLE"), rows)
+
+
+def _server(server: ServerInfo) -> str:
+    limit = f" of {size(server.memory_limit)}" if server.memory_limit else ", no limit"
+    return f"server  {server.product} {server.version}, {size(server.memory)} in use{limit}"
+
+
+def _edge(entry: Entry | None) -> str:
+    return f"{entry.id}  {seconds(entry.age)} ago" if entry else NOTHING
+
+
+def _summary(topic: TopicSummary) -> tuple[object, ...]:
+    newest = f"{seconds(topic.last.age)} ago" if topic.last else NOTHING
+    length = "gone" if topic.length is None else topic.length
+    return (topic.topic, length, topic.groups, topic.pending, newest, size(topic.memory))

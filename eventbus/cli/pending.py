@@ -1,0 +1,43 @@
+"""`eventbus pending`: what was handed out and is not settled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventbus.admin import Admin
+from eventbus.cli.exits import NotFound, say
+from eventbus.cli.options import Output, connected
+from eventbus.cli.render import document, line, seconds, table
+
+if TYPE_CHECKING:
+    from eventbus.admin import PendingInfo
+
+
+async def show_pending(topic: str, group: str, *, url: str | None, prefix: str, consumer: str | None, count: int, output: Output) -> None:
+    """List a group's pending entries, of the topic and of its retry stream."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        found = await admin.pending(topic, group, consumer=consumer, count=count)
+    if found is None:
+        raise NotFound(f"there is no group {group!r} on topic {topic!r}: `eventbus info {topic}` names them")
+    if output is Output.JSON:
+        for info in found:
+            for entry in info.entries:
+                document({"stream": info.stream, **{name: getattr(entry, name) for name in entry.__slots__}})
+    else:
+        _show(found)
+    for info in found:
+        more = info.total - len(info.entries)
+        if more > 0:
+            say(f"{more} more are pending in {info.stream}: --count {info.total} shows them all")
+
+
+def _show(found: list[PendingInfo]) -> None:
+    rows = [
+        ("retry" if info.retry else "topic", entry.id, entry.consumer, seconds(entry.idle), entry.deliveries)
+        for info in found
+        for entry in info.entries
+    ]
+    if rows:
+        table(("STREAM", "ENTRY", "CONSUMER", "IDLE", "DELIVERIES"), rows)
+    else:
+        line("nothing is pending")
