@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -33,14 +33,14 @@ app = typer.Typer(
 )
 
 
-class LogFormat(str, Enum):
+class LogFormat(StrEnum):
     """How logs are written."""
 
     CONSOLE = "console"
     JSON = "json"
 
 
-class LogLevel(str, Enum):
+class LogLevel(StrEnum):
     """From which level on."""
 
     DEBUG = "debug"
@@ -70,7 +70,7 @@ def run(
     The module is looked for in the current directory first. --url and --prefix are for a bus that does not
     name its own. With --workers a crashed process is started again after a growing pause, one with a wrong
     configuration (exit code 2) ends all of them.
-    """
+    """  # noqa: D301 - click reads the character, not the escape
     with reported():
         if workers and reload:
             raise ConfigurationError("--workers and --reload: choose one; --reload runs a single process")
@@ -104,7 +104,7 @@ def publish(
 
     With a class the data is validated as in code: unknown fields are refused. With a topic it must be a JSON
     object. Wrong data is said in a sentence, and nothing is written.
-    """
+    """  # noqa: D301 - as above
     # What is dangerous about the server is said to the services that run on it, not to every call by hand.
     logging.getLogger("eventbus").setLevel(logging.ERROR)
     with reported():
@@ -139,7 +139,7 @@ def tail(
 
     Each line: time, entry id, type, event id, key, data. Control characters are shown escaped. When Redis is
     lost it says so, waits, and goes on after the last entry it showed.
-    """
+    """  # noqa: D301 - click reads the character, not the escape
     with reported():
         beginning = None if begin is None else parse_beginning(begin)
         try:
@@ -166,7 +166,7 @@ def info(
     LAG is what a group was not given yet; where the server does not know it, it is counted, up to 10,000
     (then 10000+). PENDING was given to a consumer and is not settled. RETRY is the same for the group's
     private retry stream. IDLE is how long ago a consumer last asked for entries.
-    """
+    """  # noqa: D301 - click reads the character, not the escape
     with reported():
         if topic is None:
             run_loop(show_topics(url=url, prefix=prefix, output=output))
@@ -192,6 +192,6 @@ def pending(
     eventbus pending orders charge --consumer billing.host.42.1f2e3d4c --output json
 
     Both streams are listed: the topic's own, and the group's private one with what it is to handle again.
-    """
+    """  # noqa: D301 - click reads the character, not the escape
     with reported():
         run_loop(show_pending(topic, group, url=url, prefix=prefix, consumer=consumer, count=count, output=output))

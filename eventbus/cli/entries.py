@@ -74,7 +74,10 @@ def _data(data: bytes) -> dict[str, Any]:
 def _fields(entry: Followed) -> dict[str, str]:
     """Fields by name. Of a name that stands twice the first counts, as for consumers."""
     texts = [_text(part) for part in entry.fields]
-    return dict(reversed(list(zip(texts[::2], texts[1::2], strict=True))))
+    found: dict[str, str] = {}
+    for name, value in zip(texts[::2], texts[1::2], strict=True):
+        found.setdefault(name, value)
+    return found
 
 
 def _text(raw: bytes) -> str:

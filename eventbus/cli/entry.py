@@ -10,7 +10,7 @@ _NEEDED = frozenset({"typer", "rich"})
 def main() -> None:
     """Run the command line of this process; ends it with an exit code."""
     try:
-        from eventbus.cli.app import app
+        from eventbus.cli.app import app  # noqa: PLC0415 - typer and rich are an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _NEEDED:
             raise

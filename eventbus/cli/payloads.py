@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pydantic import ConfigDict, ValidationError
 
@@ -59,7 +59,7 @@ def _untyped(topic: str, type_name: str) -> type[Event]:
     """An event class for one topic and type that takes any fields."""
 
     # Messages about the declaration name the class: let them name the command.
-    class publish(Event, topic=topic, type=type_name):
+    class publish(Event, topic=topic, type=type_name):  # noqa: N801 - see above
         model_config = ConfigDict(extra="allow")
 
     return publish
@@ -68,7 +68,7 @@ def _untyped(topic: str, type_name: str) -> type[Event]:
 def _object(data: bytes) -> dict[str, Any]:
     """Read a JSON object that can be carried exactly as it stands."""
     try:
-        found = json.loads(data.decode(), parse_float=_number, parse_constant=_constant, object_pairs_hook=_without_twins)
+        found: object = json.loads(data.decode(), parse_float=_number, parse_constant=_constant, object_pairs_hook=_without_twins)
     except UnicodeDecodeError:
         raise EncodeError("the data is not UTF-8, nothing was published") from None
     except json.JSONDecodeError as error:
@@ -78,7 +78,7 @@ def _object(data: bytes) -> dict[str, Any]:
         raise EncodeError("the data is nested too deeply, nothing was published") from None
     if not isinstance(found, dict):
         raise EncodeError("the data is no JSON object, nothing was published: write '{\"name\": value, …}'")
-    return found
+    return cast("dict[str, Any]", found)
 
 
 def _number(text: str) -> float:

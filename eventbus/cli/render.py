@@ -22,6 +22,10 @@ _PIPED_WIDTH: Final = 10_000
 """Columns where nobody looks at a terminal: lines must not be folded for `grep`."""
 
 _SHORT: Final = 120
+"""Of a unit, up to which it is shown: 90 minutes say more than an hour and a half."""
+
+_DAYS: Final = 48
+_KILO: Final = 1024
 
 
 def seconds(value: float) -> str:
@@ -34,7 +38,7 @@ def seconds(value: float) -> str:
     if minutes < _SHORT:
         return f"{minutes}m{rest}s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m" if hours < 48 else f"{hours // 24}d{hours % 24}h"
+    return f"{hours}h{minutes}m" if hours < _DAYS else f"{hours // 24}d{hours % 24}h"
 
 
 def size(value: int | None) -> str:
@@ -43,9 +47,9 @@ def size(value: int | None) -> str:
         return NOTHING
     number, unit = float(value), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if number < 1024:
+        if number < _KILO:
             break
-        number, unit = number / 1024, larger
+        number, unit = number / _KILO, larger
     return f"{value} B" if unit == "B" else f"{number:.1f} {unit}"
 
 
@@ -54,7 +58,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     filled = list(rows)
     made = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
     for index, column in enumerate(columns):
-        numeric = bool(filled) and all(isinstance(row[index], int) for row in filled)
+        numeric = bool(filled) and all(str(row[index]).removesuffix("+").isdigit() for row in filled)
         made.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in filled:
         made.add_row(*(Text(escaped(str(cell))) for cell in row))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, Union, get_args, get_origin
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from eventbus.delivery.context import Context
 from eventbus.errors import ConfigurationError
@@ -34,12 +35,15 @@ class Handler:
         function: What the user decorated.
         asynchronous: It is a coroutine function; else it runs in a thread.
         context: The name of its keyword parameter for the context, "" where it is positional, None without.
+        threads: Counts its threads without limiting them: the subscription's concurrency does, and
+            anyio's own limit of 40 for the whole process must not.
     """
 
     name: str
     function: Callable[..., Any]
     asynchronous: bool
     context: str | None
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(math.inf))
 
     def invoker(self, middleware: Sequence[Middleware]) -> Invoke:
         """Build the call, the first middleware outermost."""
@@ -68,7 +72,8 @@ async def _call(handler: Handler, event: Event, ctx: Context) -> Any:
 async def _call_in_thread(handler: Handler, event: Event, ctx: Context) -> Any:
     # Abandoned when cancelled: a thread cannot be stopped, and the caller must know at once that its
     # time is over. What the thread still does is nobody's success.
-    result = await to_thread.run_sync(_arguments(handler, event, ctx), abandon_on_cancel=True)
+    call = _arguments(handler, event, ctx)
+    result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=handler.threads)
     # A plain callable may still hand back an awaitable (a lambda around a coroutine function does).
     return await result if inspect.isawaitable(result) else result
 
@@ -84,7 +89,8 @@ def inspect_handler(function: Callable[..., Any], events: Sequence[type[Event]])
         ConfigurationError: It cannot be called with these events; says what to write instead.
     """
     name = handler_name(function)
-    target = _target(function)
+    outer = _called(function)
+    target = inspect.unwrap(outer)
     if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
         raise ConfigurationError(f"handler {name} has a yield, so that calling it would run nothing; use return")
     try:
@@ -96,7 +102,7 @@ def inspect_handler(function: Callable[..., Any], events: Sequence[type[Event]])
     _check_event(name, target, parameters[0], events)
     bound: Mapping[str, Any] = getattr(function, "keywords", {})  # of a functools.partial
     context = _context(name, target, [parameter for parameter in parameters[1:] if parameter.name not in bound])
-    return Handler(name, function, inspect.iscoroutinefunction(target), context)
+    return Handler(name, function, inspect.iscoroutinefunction(outer), context)
 
 
 _POSITIONAL: Final = (
@@ -121,13 +127,12 @@ def handler_name(function: Callable[..., Any]) -> str:
     return f"{owner.__module__}.{owner.__qualname__}"
 
 
-def _target(function: Callable[..., Any]) -> Callable[..., Any]:
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     """What runs when it is called: for an object its `__call__`."""
     while isinstance(function, functools.partial):
         function = function.func
     if inspect.isroutine(function):
-        unwrapped: Callable[..., Any] = inspect.unwrap(function)
-        return unwrapped
+        return function
     call: Callable[..., Any] = type(function).__call__
     return function if inspect.isclass(function) else call
 

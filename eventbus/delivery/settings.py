@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventbus.errors import ConfigurationError
@@ -31,7 +31,7 @@ class Settings:
         prefetch: Entries read ahead of the handlers. Default twice the concurrency.
     """
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     service: str
     prefix: str = ""
     lease: float = 30.0
@@ -129,7 +129,7 @@ def resolve(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> Set
     for name, message in _MISSING.items():
         if name not in found:
             raise ConfigurationError(message)
-    return Settings(**{field.name: found[field.name] for field in fields(Settings) if field.name in found})
+    return Settings(**{each.name: found[each.name] for each in fields(Settings) if each.name in found})
 
 
 def _read(name: str, value: object, label: str) -> Any:

@@ -2,70 +2,86 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from eventbus.errors import ConfigurationError, DecodeError, EncodeError, EventTooLarge
-from eventbus.events.envelope import attributes_after_data, check_headers
+from eventbus.events.envelope import attributes_after_data, by_name, check_headers, is_attribute
 from eventbus.events.event import Event, identity, info, is_event_class
+from eventbus.events.rules import names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _E = TypeVar("_E", bound=Event)
 
 SHOWN: Final = 5
-"""Fields of which a complaint speaks, at most."""
+"""Mistakes an error names; an entry may have thousands."""
 
 
-def encode(event: Event, *, source: str, headers: Mapping[str, str] | None = None, max_bytes: int = 1_048_576) -> list[str | bytes]:
-    """Write an event as the flat fields of a stream entry, in the fixed order.
+def encode(event: Event, *, source: str, headers: Mapping[str, str] | None = None, max_bytes: int = 1_048_576) -> list[bytes]:
+    """Write an event as names and values of a stream entry, in the fixed order.
 
     Entries whose fields have the same names in the same order share them in Redis's memory.
 
     Args:
         event: The event; its identity is made now if it has none.
         source: Who publishes it: `/service`.
-        headers: Further attributes.
-        max_bytes: Most bytes of all names and values together.
+        headers: Further attributes, by names of a-z and 0-9. Default none.
+        max_bytes: Most bytes of all names and values together. Default 1 MiB.
 
     Raises:
-        EncodeError: A header is wrong, or a value cannot be written as JSON.
+        EncodeError: A header is wrong, or a value cannot be written so that it can be read again.
         EventTooLarge: The entry would be larger than `max_bytes`.
     """
     if headers:
         check_headers(headers)
     declared, made = info(type(event)), identity(event)
-    fields: list[str | bytes] = ["specversion", "1.0", "id", made.id, "type", declared.type, "source", source]
+    fields = [b"specversion", b"1.0", b"id", made.id.encode(), b"type", declared.type.encode(), b"source", source.encode()]
     if made.time:
-        fields += ("time", made.time)
-    fields += ("data", _to_json(event))
-    fields += attributes_after_data(_key(event, declared.key), declared.version, headers or {})
-    size = sum(len(part) if isinstance(part, bytes) else len(part.encode()) for part in fields)
+        fields += (b"time", made.time.encode())
+    fields += (b"data", _to_json(event))
+    fields += map(str.encode, attributes_after_data(_key(event, declared.key), declared.version, headers or {}))
+    size = sum(map(len, fields))
     if size > max_bytes:
-        raise EventTooLarge(f"{declared.type} {made.id} makes an entry of {size} bytes; max_event_bytes is {max_bytes}")
+        raise EventTooLarge(
+            f"{declared.type} {made.id} makes an entry of {size:,} bytes, and the limit is {max_bytes:,}; "
+            f"publish a reference to what is large, or raise max_event_bytes"
+        )
     return fields
 
 
 def _to_json(event: Event) -> bytes:
     try:
-        return event.__pydantic_serializer__.to_json(event)
-    except (PydanticSerializationError, UnicodeEncodeError, RecursionError, ValueError) as error:
-        # The serializer's own text may show values.
-        raise EncodeError(f"{type(event).__name__} cannot be written as JSON ({type(error).__name__})") from None
+        # "error": values of another type than their field's, which nobody could read again, would be a warning.
+        data = event.__pydantic_serializer__.to_json(event, by_alias=True, warnings="error")
+        if b"NaN" in data or b"Infinity" in data:  # perhaps in a text
+            json.loads(data, parse_constant=_refuse, parse_int=str)
+    except Exception as error:  # noqa: BLE001 - also whatever a serializer of the user's raises
+        # From None: pydantic's own text shows values.
+        raise EncodeError(
+            f"{type(event).__name__} cannot be written as JSON ({type(error).__name__}): a value is NaN or infinite, "
+            f"or not of its field's type (model_copy and model_construct do not check)"
+        ) from None
+    return data
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _key(event: Event, field: str | None) -> str | None:
-    value = getattr(event, field) if field is not None else None
-    if value is None:
+    value = None if field is None else getattr(event, field)
+    text = str(value.value if isinstance(value, Enum) else value)
+    if value is None or not text:
         return None
-    text = str(value)
-    if not text.isprintable():
-        raise EncodeError(f"{type(event).__name__}: its key {field!r} has characters that cannot be an attribute")
-    return text or None
+    if not is_attribute(text):
+        raise EncodeError(f"{type(event).__name__}: its key {field!r} has control characters, which no attribute can have; remove them")
+    return text
 
 
 def decode(event_class: type[_E], data: bytes) -> _E:
@@ -74,43 +90,51 @@ def decode(event_class: type[_E], data: bytes) -> _E:
     Raises:
         DecodeError: Says which fields are wrong and how, never what stands in them.
     """
-    try:
-        event: _E = event_class.__pydantic_validator__.validate_json(data, extra="ignore")
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(event_class, error) from None
-    return event
+    read = event_class.__pydantic_validator__.validate_json
+    return _read(event_class, lambda: read(data, extra="ignore", by_alias=True, by_name=True))
 
 
 def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
     """Read an event from a flat entry as other programs write it: one field, one value, all of them text.
 
-    Of a name that stands twice the first counts.
+    Of a name that stands twice the first counts. Unknown fields are ignored.
 
     Raises:
         DecodeError: As `decode`.
     """
+    if len(fields) % 2:
+        raise DecodeError("the entry's last field has no value")
+    read = event_class.__pydantic_validator__.validate_strings
+    return _read(event_class, lambda: read(_texts(fields), extra="ignore", by_alias=True, by_name=True))
+
+
+def _texts(fields: Sequence[bytes]) -> dict[str, Any]:
+    return {name.decode(): value.decode() for name, value in by_name(fields).items()}
+
+
+def _read(event_class: type[_E], read: Callable[[], _E]) -> _E:
     try:
-        texts: dict[str, Any] = {fields[at].decode(): fields[at + 1].decode() for at in range(len(fields) - 2, -1, -2)}
-        event: _E = event_class.__pydantic_validator__.validate_strings(texts, extra="ignore")
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(event_class, error) from None
-    return event
-
-
-def _unreadable(event_class: type[Event], error: Exception) -> DecodeError:
-    if isinstance(error, ValidationError):
-        return DecodeError(f"{event_class.__name__} cannot be read: {_complaint(event_class, error)}")
-    # Its own text may show values.
-    return DecodeError(f"{event_class.__name__} cannot be read ({type(error).__name__})")
+        return read()
+    except ValidationError as error:
+        complaint = _complaint(event_class, error)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - bytes that are no text, too deep a nesting, or whatever a validator of the user's raises
+        complaint = type(error).__name__
+    # Outside of `except`: what was raised there shows values, and would be this one's context.
+    raise DecodeError(f"{event_class.__name__} cannot be read: {complaint}")
 
 
 def _complaint(event_class: type[Event], error: ValidationError) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    fields = event_class.model_fields
-    # Only names of declared fields are shown: deeper locations may be keys of the data.
-    places = [str(each["loc"][0]) if each["loc"] and each["loc"][0] in fields else "data" for each in found]
-    said = ", ".join(f"{place}: {each['type']}" for place, each in zip(places[:SHOWN], found, strict=False))
-    return said + (" …" if len(found) > SHOWN else "")
+    # Numbers and declared names only: the other steps of a location are keys of the data.
+    names = names_in(event_class.__pydantic_core_schema__)
+    said = [
+        f"{'.'.join(str(step) if isinstance(step, int) or step in names else '…' for step in each['loc']) or 'data'}: {each['type']}"
+        for each in found[:SHOWN]
+    ]
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(said) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +151,6 @@ class Flat:
     event_class: type[Event]
 
     def __post_init__(self) -> None:
-        """Check the class where it is written."""
         if not is_event_class(self.event_class):
             raise ConfigurationError(f"Flat({self.event_class!r}): give a class derived from Event")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -17,17 +17,31 @@ if TYPE_CHECKING:
 CARRIED: Final = ("traceparent", "tracestate", "correlationid", "causationid")
 """Extensions with a place of their own, in this order."""
 
+_FIRST: Final = [b"specversion", b"id", b"type", b"source", b"time", b"data"]
+"""The attributes every entry of ours begins with, in this order."""
+
 _DERIVED: Final = frozenset(
-    {"specversion", "id", "type", "source", "time", "data", "datacontenttype", "dataschema", "subject", "partitionkey", "dataversion"}
+    {
+        *(name.decode() for name in _FIRST),
+        "datacontenttype",
+        "dataschema",
+        "subject",
+        "partitionkey",
+        "dataversion",
+    }
 )
 """Attributes that are made from the event, not given as headers."""
 
 _KNOWN: Final = _DERIVED | frozenset(CARRIED)
-LONGEST_VERSION: Final = 9
-"""Digits of a version that is still believed."""
-
 _NAME: Final = re.compile(r"[a-z0-9]{1,64}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def is_attribute(value: object) -> bool:
+    """Whether it can be an attribute's value: a text, not empty, without control characters or half pairs."""
+    return isinstance(value, str) and value != "" and not _UNPRINTABLE.search(value)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -37,38 +51,37 @@ def check_headers(headers: Mapping[str, str]) -> None:
         EncodeError: Names the header and what to write; never its value.
     """
     for name, value in headers.items():
-        if not (is_text(name) and _NAME.fullmatch(name)):
-            raise EncodeError(f"header {name!r}: names are 1 to 64 of a-z and 0-9, as CloudEvents has them")
+        if not is_text(name) or not _NAME.fullmatch(name):
+            raise EncodeError(f"header {name!r}: as a CloudEvents attribute, a name is made of 1 to 64 of a-z and 0-9; rename it")
         if name.startswith("eb") or name in _DERIVED:
-            raise EncodeError(f"header {name!r} is made by eventbus itself: choose another name (eb… is reserved)")
-        if not is_text(value) or _UNPRINTABLE.search(value):
-            raise EncodeError(f"header {name!r}: its value must be a text without control characters, and not empty")
+            raise EncodeError(f"header {name!r} is made by eventbus itself, as are all that begin with eb: choose another name")
+        if not is_attribute(value):
+            raise EncodeError(f"header {name!r}: its value must be a str, not empty, without control characters; leave it out or escape it")
 
 
 def attributes_after_data(key: str | None, version: int, headers: Mapping[str, str]) -> list[str]:
-    """The fields that follow `data`, each only where there is something to say."""
+    """Return the names and values that follow `data`, each only where there is something to say."""
     fields: list[str] = []
     if key is not None:
         fields += ("partitionkey", key)
     if version != 1:
         fields += ("dataversion", str(version))
-    for name in CARRIED:
+    for name in (*CARRIED, *sorted(headers.keys() - CARRIED)):
         if name in headers:
             fields += (name, headers[name])
-    for name in sorted(headers.keys() - CARRIED):
-        fields += (name, headers[name])
     return fields
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that would cost each entry 1 µs. Nobody writes to it
 class Envelope:
-    """An entry's attributes, checked.
+    """An entry's attributes, checked. Read only.
 
     Attributes:
         identity: Id and time as they arrived; the time is empty where there was none.
         type: The event's type.
         version: The version of its data.
         source: Who published it.
+        time: When the event was first published, in UTC; None where the publisher did not say.
         data: The event as JSON.
         attributes: All further attributes by name.
     """
@@ -77,12 +90,13 @@ class Envelope:
     type: str
     version: int
     source: str
-    data: bytes
-    attributes: Mapping[str, str]
+    time: datetime | None
+    data: bytes = field(repr=False)
+    attributes: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def parse(cls, fields: Sequence[bytes]) -> Envelope | None:
-        """Read an entry's fields. Of a name that stands twice the first counts.
+        """Read an entry's names and values, as Redis gives them. Of a name that stands twice the first counts.
 
         Returns:
             The envelope, or None where there is no `specversion`: an entry of some other program.
@@ -90,29 +104,40 @@ class Envelope:
         Raises:
             DecodeError: The envelope is damaged; the reason never shows a value.
         """
-        found = dict(zip(reversed(fields[::2]), reversed(fields[1::2]), strict=True))
-        version = found.pop(b"specversion", None)
-        if version is None:
-            return None
-        if not version.startswith(b"1."):
-            raise DecodeError("the entry's specversion is not 1.x")
-        data = found.pop(b"data", None)
-        if data is None:
-            raise DecodeError("the entry has no data")
+        if len(fields) % 2:
+            raise DecodeError("the entry's last field has no value")
+        first: Sequence[bytes | None]
+        if fields[:12:2] == _FIRST:
+            first, rest = fields[1:12:2], fields[12:]
+        else:
+            found = by_name(fields)
+            if b"specversion" not in found:
+                return None
+            first, rest = [found.get(name) for name in _FIRST], fields
         try:
-            texts = {name.decode(): value.decode() for name, value in found.items()}
+            return cls._checked(first, _attributes(rest) if rest else {})
         except UnicodeDecodeError:
             raise DecodeError("the entry's attributes are not UTF-8") from None
-        time = texts.pop("time", "")
-        if time:
-            _parse_time(time)
+
+    @classmethod
+    def _checked(cls, first: Sequence[bytes | None], attributes: Mapping[str, str]) -> Envelope:
+        specversion, event_id, event_type, source, time, data = first
+        if not specversion or not specversion.startswith(b"1."):
+            raise DecodeError("the entry's specversion is not 1.x")
+        if not event_id or not event_type or not source:
+            missing = "id" if not event_id else "type" if not event_type else "source"
+            raise DecodeError(f"the entry has no {missing}")
+        if data is None:
+            raise DecodeError("the entry has no data")
+        written = "" if time is None else time.decode()
         return cls(
-            identity=Identity(_required(texts, "id"), time),
-            type=_required(texts, "type"),
-            version=_version(texts.pop("dataversion", "1")),
-            source=_required(texts, "source"),
-            data=data,
-            attributes=texts,
+            Identity(event_id.decode(), written),
+            event_type.decode(),
+            _version(attributes["dataversion"]) if "dataversion" in attributes else 1,
+            source.decode(),
+            None if time is None else _moment(written),
+            data,
+            attributes,
         )
 
     @property
@@ -121,14 +146,19 @@ class Envelope:
         return self.identity.id
 
     @property
-    def time(self) -> datetime | None:
-        """When the event was first published, in UTC; None where the publisher did not say."""
-        return _parse_time(self.identity.time) if self.identity.time else None
-
-    @property
     def key(self) -> str | None:
         """The value that orders the event, if any."""
         return self.attributes.get("partitionkey")
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context, if any."""
+        return self.attributes.get("traceparent")
+
+    @property
+    def tracestate(self) -> str | None:
+        """The W3C trace context's vendor part, if any."""
+        return self.attributes.get("tracestate")
 
     @property
     def correlation_id(self) -> str | None:
@@ -146,24 +176,30 @@ class Envelope:
         return {name: value for name, value in self.attributes.items() if name not in _KNOWN and not name.startswith("eb")}
 
 
-def _required(texts: dict[str, str], name: str) -> str:
-    value = texts.pop(name, "")
-    if not value:
-        raise DecodeError(f"the entry has no {name}")
-    return value
+def by_name(fields: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the values by their names; of a name that stands twice the first counts."""
+    return dict(zip(reversed(fields[::2]), reversed(fields[1::2]), strict=True))
+
+
+def _attributes(rest: Sequence[bytes]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for at in range(len(rest) - 2, -1, -2):  # backwards: the first of a name is written last
+        if rest[at] not in _FIRST:
+            found[rest[at].decode()] = rest[at + 1].decode()
+    return found
 
 
 def _version(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_VERSION and int(text) > 0):
+    if not _VERSION.fullmatch(text):
         raise DecodeError("the entry's dataversion is no whole number from 1")
     return int(text)
 
 
-def _parse_time(text: str) -> datetime:
+def _moment(text: str) -> datetime:
+    # The pattern first: fromisoformat reads much that is not RFC 3339 (weeks, no separators, no zone).
+    if not _TIME.fullmatch(text):
+        raise DecodeError("the entry's time is not RFC 3339")
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise DecodeError("the entry's time is not RFC 3339") from None
-    if moment.tzinfo is None:
-        raise DecodeError("the entry's time has no zone")
-    return moment.astimezone(UTC)
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):  # no such day; year 1 or 9999 in a zone that leaves it
+        raise DecodeError("the entry's time does not exist") from None

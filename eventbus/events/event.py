@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
-import re
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer, Strict
 
 from eventbus.errors import ConfigurationError
 from eventbus.events.identity import Identity, new_identity
-from eventbus.events.rules import check_nested, with_zone
+from eventbus.events.rules import check, with_zone
 from eventbus.events.topic import Topic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_core import CoreSchema
 
-BigInt: TypeAlias = Annotated[int, PlainSerializer(str, return_type=str, when_used="json")]
+BigInt: TypeAlias = Annotated[int, Strict(strict=False), PlainSerializer(str, return_type=str, when_used="json")]
 """An integer of any size, written as a JSON string: JavaScript and many others read JSON numbers as
-doubles, which are exact up to 2**53 only. Reads numbers and strings."""
+doubles, which are exact up to 2**53 only. Reads strings and numbers."""
 
-_TYPE: Final = re.compile(r"[!-~]{1,200}")
+LONGEST_TYPE: Final = 200
+"""Bytes of the longest type."""
+
+HIGHEST_VERSION: Final = 999_999_999
+"""A version that every language reads as a 32-bit integer."""
 
 
 class Value(BaseModel):
     """Base of the parts of an event: the same rules as for the event itself.
 
     Frozen; unknown fields are refused when constructing and ignored when reading; no NaN, no infinity;
-    datetimes need a zone; errors never show the input.
+    datetimes need a zone and are written in UTC with `Z`; errors never show the input. What a field of
+    type `Any` holds is only checked for NaN, and that when it is published.
+
+    Raises:
+        ConfigurationError: When the class is defined: a nested class of another base could hold what an
+            event refuses, or a field would be written under a name that it is not read by.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    # validate_default: `total: Decimal = 0` shall be a Decimal too, and a default of NaN is as wrong as any.
+    # ser_json_inf_nan: what slips in unchecked (Any, model_copy) must be seen by `encode`, not become null.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        validate_default=True,
+        ser_json_inf_nan="constants",
+    )
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Build pydantic's schema, with zones required."""
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:
         schema: CoreSchema = with_zone(handler(source))
         return schema
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        super().__pydantic_on_complete__()
+        try:
+            check(cls.__name__, cls.__pydantic_core_schema__, cls.model_config)
+        except ConfigurationError:
+            cls.__pydantic_complete__ = False  # so that it is refused again, wherever somebody needs it complete
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +101,15 @@ class Event(Value):
         key: The field whose value orders events; inherited.
 
     The event's id is made when it is first published and stays with the object, outside its fields and
-    its equality. A copy (`model_copy`, pickle) is another event, with an id of its own.
+    its equality. A copy (`model_copy`, `copy`, pickle) is another event, with an id of its own.
 
     Raises:
-        ConfigurationError: A class argument is wrong, or a nested class could hold what events refuse.
+        ConfigurationError: When the class is defined: a class argument is wrong, or as for `Value`.
     """
 
     __slots__ = ("__eventbus_identity__",)
 
-    __eventbus_info__: ClassVar[EventInfo]
+    __eventbus_info__: ClassVar[EventInfo] = EventInfo(None, "Event", 1, None)
     if TYPE_CHECKING:
         __eventbus_identity__: Identity
 
@@ -90,12 +117,12 @@ class Event(Value):
         cls,
         *,
         topic: str | Topic | None = None,
-        type: str | None = None,  # noqa: A002 - the word of CloudEvents
+        type: str | None = None,  # noqa: A002 - CloudEvents' word, and the reader's
         version: int = 1,
         key: str | None = None,
         **options: Any,
     ) -> None:
-        """Leave the class arguments to `__pydantic_init_subclass__`, when the fields are known."""
+        # For type checkers; __pydantic_init_subclass__ gets them again, when the fields are known.
         super().__init_subclass__(**options)
 
     @classmethod
@@ -103,48 +130,53 @@ class Event(Value):
         cls,
         *,
         topic: str | Topic | None = None,
-        type: str | None = None,  # noqa: A002 - the word of CloudEvents
+        type: str | None = None,  # noqa: A002 - CloudEvents' word, and the reader's
         version: int = 1,
         key: str | None = None,
         **options: Any,
     ) -> None:
-        """Check the class arguments and keep them."""
         super().__pydantic_init_subclass__(**options)
-        above = cls.__eventbus_info__
-        cls.__eventbus_info__ = EventInfo(
-            topic=above.topic if topic is None else Topic.of(topic),
-            type=_check_type(cls, cls.__name__ if type is None else type),
-            version=_check_version(cls, version),
-            key=above.key if key is None else _check_key(cls, key),
+        cls.__eventbus_info__ = _declared(cls, topic, type, version, key)
+
+
+def _declared(cls: type[Event], topic: str | Topic | None, name: str | None, version: int, key: str | None) -> EventInfo:
+    above = info(cls)  # not yet its own: what it inherits
+    generic = cls.__pydantic_generic_metadata__["origin"]
+    if generic is not None:
+        # Changed[int] is declared by pydantic, not by the user: all of Changed, and the parameters tell the types apart.
+        parameters = "".join(cls.__name__.removeprefix(generic.__name__).split())
+        return replace(above, type=_checked_type(cls, above.type + parameters))
+    return EventInfo(
+        topic=above.topic if topic is None else Topic.of(topic),
+        type=_checked_type(cls, cls.__name__ if name is None else name),
+        version=_checked_version(cls, version),
+        key=above.key if key is None else _checked_key(cls, key),
+    )
+
+
+def _checked_type(cls: type[Event], name: Any) -> str:
+    if not isinstance(name, str) or not name or not name.isprintable() or " " in name or len(name.encode()) > LONGEST_TYPE:
+        raise ConfigurationError(
+            f"{cls.__name__}: type={name!r}: give a text of visible characters, without spaces, up to {LONGEST_TYPE} bytes"
         )
-        if cls.__pydantic_complete__:
-            check_nested(cls.__name__, cls.__pydantic_core_schema__)
-
-
-Event.__eventbus_info__ = EventInfo(None, "Event", 1, None)
-
-
-def _check_type(cls: type[Event], name: object) -> str:
-    # A generic model's name has brackets and may have spaces: its own declaration needs a type=.
-    if not isinstance(name, str) or not _TYPE.fullmatch(name):
-        raise ConfigurationError(f"{cls.__name__}: type {name!r} must be 1 to 200 visible ASCII characters; pass type=")
     return name
 
 
-def _check_version(cls: type[Event], version: object) -> int:
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise ConfigurationError(f"{cls.__name__}: version {version!r} must be a whole number from 1")
+def _checked_version(cls: type[Event], version: Any) -> int:
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= HIGHEST_VERSION:
+        raise ConfigurationError(f"{cls.__name__}: version={version!r}: give a whole number from 1 to {HIGHEST_VERSION}")
     return version
 
 
-def _check_key(cls: type[Event], key: str) -> str:
-    if key not in cls.model_fields:
-        raise ConfigurationError(f"{cls.__name__}: key {key!r} is none of its fields: {', '.join(cls.model_fields) or 'it has none'}")
-    return key
+def _checked_key(cls: type[Event], key: Any) -> str:
+    fields = list(cls.model_fields)
+    if key not in fields:
+        raise ConfigurationError(f"{cls.__name__}: key={key!r} is none of its fields: {', '.join(fields) or 'it has none'}")
+    return str(key)
 
 
 def info(event_class: type[Event]) -> EventInfo:
-    """What an event class declares."""
+    """Return what an event class declares."""
     return event_class.__eventbus_info__
 
 
@@ -152,7 +184,7 @@ _identity_lock = Lock()
 
 
 def identity(event: Event) -> Identity:
-    """The event's identity, made at the first call; threads that race for it agree on one."""
+    """Return the event's identity, made at the first call; threads that race for it agree on one."""
     try:
         found: Identity = event.__eventbus_identity__
     except AttributeError:
@@ -168,24 +200,41 @@ def adopt(event: Event, arrived_as: Identity) -> None:
 
 
 def descendants(spec: Any) -> tuple[type[Event], ...]:
-    """The concrete classes an event class or a union of them stands for, in the order of definition.
+    """Return the classes that an event class, or a union of them, stands for: itself and all below it.
+
+    Abstract classes are left out where something concrete is below them; one that stands alone is
+    returned, so that nobody subscribes to nothing unnoticed. The order is stable: as written in the union, each
+    class before those derived from it, those in order of definition. Classes are completed: forward
+    references must be resolvable by now.
 
     Raises:
-        ConfigurationError: Something in it is no event class.
+        ConfigurationError: Something in it is no event class, or refers to a class that is not defined.
     """
     found: dict[type[Event], None] = {}
     for each in get_args(spec) if get_origin(spec) in (Union, types.UnionType) else (spec,):
         if not is_event_class(each):
             raise ConfigurationError(f"{each!r} is no event class: subscribe to a class derived from Event, or a union of such")
-        found.update(dict.fromkeys(_family(each)))
+        concrete = [below for below in _family(each) if info(below).topic is not None]
+        found.update(dict.fromkeys(concrete or [each]))
+    for event_class in found:
+        _complete(event_class)
     return tuple(found)
 
 
 def is_event_class(value: object) -> bool:
-    """Whether it is a class derived from `Event`."""
+    """Whether it is `Event` or a class derived from it."""
     return isinstance(value, type) and issubclass(value, Event)
 
 
-def _family(event_class: type[Event]) -> list[type[Event]]:
-    below = [each for child in event_class.__subclasses__() for each in _family(child)]
-    return [event_class, *below] if event_class is not Event else below
+def _family(event_class: type[Event]) -> Iterator[type[Event]]:
+    if "__eventbus_info__" in vars(event_class):  # else its declaration failed, and it waits for the garbage collector
+        yield event_class
+        for child in event_class.__subclasses__():
+            yield from _family(child)
+
+
+def _complete(event_class: type[Event]) -> None:
+    if not event_class.__pydantic_complete__ and not event_class.model_rebuild(raise_errors=False):
+        raise ConfigurationError(
+            f"{event_class.__name__} refers to a class that is not defined; define or import it in the module of {event_class.__name__}"
+        )

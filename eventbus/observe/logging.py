@@ -63,7 +63,7 @@ class JsonFormatter(logging.Formatter):
         return escaped_json(_dumps(document))
 
 
-def configure(format: str = "console", level: str = "info", stream: TextIO | None = None) -> None:
+def configure(format: str = "console", level: str = "info", stream: TextIO | None = None) -> None:  # noqa: A002 - as in logging
     """Send every log record of this process to standard error, in one of two formats.
 
     A later call replaces an earlier one; handlers of others stay as they are.
@@ -112,7 +112,7 @@ def _time(record: logging.LogRecord) -> str:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a wrong format string must not lose the record
         return f"{record.msg} (its arguments do not fit: {type(error).__name__})"
 
 

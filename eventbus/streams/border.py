@@ -33,6 +33,9 @@ _REMEDIES: Final = {
 }
 
 
+_UNAUTHORISED: Final = (foreign.AuthenticationError, foreign.AuthorizationError)
+
+
 def code_of(error: Exception) -> str:
     """The first word of Redis's answer, also where redis-py has cut it off."""
     for kind, code in _CODES.items():
@@ -53,8 +56,9 @@ def translate(error: Exception, doing: str, *, maybe_executed: bool = True) -> B
     """Translate any exception of redis-py or the socket."""
     if isinstance(error, BackendError):
         return error
-    if isinstance(error, foreign.AuthenticationError | foreign.AuthorizationError):
-        # redis-py files these under ConnectionError, although the server has answered.
+    # redis-py files these under ConnectionError, although the server has answered, and on a unix socket
+    # wraps them in another ConnectionError.
+    if any(isinstance(each, _UNAUTHORISED) for each in (error, error.__cause__)):
         return BackendRefused(f"{doing}: Redis refused the user or password ({_REMEDIES['NOAUTH']})", code="NOAUTH")
     if isinstance(error, foreign.ResponseError):
         return refused(error, doing)

@@ -22,7 +22,7 @@ def end_with_parent() -> None:
     descriptor = os.environ.pop(PARENT, "")  # a child of this process is none of that parent's
     if not descriptor.isdigit():
         return
-    os.set_inheritable(int(descriptor), False)
+    os.set_inheritable(int(descriptor), False)  # noqa: FBT003 - positional only
     threading.Thread(target=_watch, args=(int(descriptor),), name="eventbus parent", daemon=True).start()
 
 

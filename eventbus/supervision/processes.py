@@ -125,9 +125,9 @@ class Child:
         """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._pass_on, request)
-            status = await self.process.wait()
+            await self.process.wait()
             tasks.cancel_scope.cancel()
-        return status
+        return self.process.returncode or 0
 
     def ask(self) -> None:
         """Send SIGTERM; one that has just ended is left alone."""

@@ -27,6 +27,7 @@ LOOK_EVERY: Final = 0.5
 DRAIN: Final = 5.0
 """Seconds a child gets to drain before it is hurried: who has just saved a file is waiting for it."""
 
+_NAMED: Final = 3
 _IGNORED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
@@ -97,9 +98,9 @@ class Reloader:
             tasks.cancel_scope.cancel()
 
     async def _until_changed(self, wish: StopRequest) -> None:
-        while not (names := self.look()):
+        while not (names := self.look()):  # noqa: ASYNC110 - a file sends no signal
             await anyio.sleep(LOOK_EVERY)
-        _log.info("%s changed: starting again", ", ".join(names[:3]) + (" …" if len(names) > 3 else ""))
+        _log.info("%s changed: starting again", ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else ""))
         wish.stop.set()
         await anyio.sleep(DRAIN)
         wish.hurry.set()

@@ -20,11 +20,12 @@ class TopicRow:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A group on a topic: events handled, what waits, and seconds from publish until handled."""
+    """A group on a topic: events handled and not (yet), what waits, and seconds from publish until handled."""
 
     group: Group
     per_second: float
     total: int
+    missing: int
     look: Look
     p50: float | None
     p99: float | None
@@ -49,11 +50,11 @@ class Meters:
         """All topics by name."""
         return [TopicRow(topic, recent.rate(now), recent.total) for topic, recent in sorted(self._published.items())]
 
-    def groups(self, now: float, looks: Mapping[Group, Look]) -> list[GroupRow]:
+    def groups(self, now: float, missing: Mapping[Group, int], looks: Mapping[Group, Look]) -> list[GroupRow]:
         """All groups in the plan's order."""
-        return [self._row(group, now, looks.get(group, Look())) for group in self._groups]
+        return [self._row(group, now, missing.get(group, 0), looks.get(group, Look())) for group in self._groups]
 
-    def _row(self, group: Group, now: float, look: Look) -> GroupRow:
+    def _row(self, group: Group, now: float, missing: int, look: Look) -> GroupRow:
         recent = self._handled[group.topic, group.name]
         p50, p99 = recent.percentile(0.5, now), recent.percentile(0.99, now)
-        return GroupRow(group, recent.rate(now), recent.total, look, p50, p99)
+        return GroupRow(group, recent.rate(now), recent.total, missing, look, p50, p99)

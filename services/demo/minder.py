@@ -17,7 +17,8 @@ class Minder:
 
     def __init__(self) -> None:
         # A session of its own: what ends the demo's terminal must not end its minder.
-        self._process = subprocess.Popen([sys.executable, "-I", "-S", __file__], stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
+        command = [sys.executable, "-I", "-S", __file__]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # noqa: S603 - this file
         self._watched: set[int] = set()
 
     def watch(self, pid: int) -> None:

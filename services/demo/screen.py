@@ -130,9 +130,9 @@ def _topics(rows: Sequence[TopicRow]) -> Table:
 
 
 def _groups(rows: Sequence[GroupRow]) -> Table:
-    table = _table("topic/group", "handled/s", "handled", "lag", "pending", "p50 ms", "p99 ms")
+    table = _table("topic/group", "handled/s", "handled", "missing", "lag", "pending", "p50 ms", "p99 ms")
     for row in rows:
-        counts = (f"{row.total:,}", f"{row.look.lag}", f"{row.look.pending}")
+        counts = (f"{row.total:,}", f"{row.missing:,}", f"{row.look.lag}", f"{row.look.pending}")
         table.add_row(str(row.group), f"{row.per_second:.1f}", *counts, _ms(row.p50), _ms(row.p99))
     return table
 
@@ -141,7 +141,7 @@ def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold cyan")
     table.add_column(first, min_width=24)
     for name in others:
-        table.add_column(name, justify="right", min_width=9)
+        table.add_column(name, justify="right", min_width=8)
     return table
 
 

@@ -106,8 +106,7 @@ class Show:
 
     def missing(self) -> dict[Group, dict[str, str]]:
         """Ids and types of what is missing, of the groups that miss something."""
-        found = {group: self._audit.missing(group) for group in self._groups}
-        return {group: missing for group, missing in found.items() if missing}
+        return {group: missing for group in self._groups if (missing := self._audit.missing(group))}
 
     def ended_badly(self) -> list[Worker]:
         """Workers that were told to leave and ended with an error."""
@@ -212,7 +211,7 @@ class Show:
             elapsed=self._elapsed(),
             workers=len(self._crew.running()),
             topics=self._meters.topics(now),
-            groups=self._meters.groups(now, self._looks),
+            groups=self._meters.groups(now, {group: len(ids) for group, ids in self.missing().items()}, self._looks),
             totals=self.totals(),
             replaced=[str(replacement) for replacement in self.replacements],
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from eventbus.streams import Address
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
 
@@ -98,6 +99,24 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
+async def tls_proxy_to(url: str, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Run a proxy that speaks TLS in front of the server at a url; yields its port on 127.0.0.1."""
+    proxy = Proxy(Address.parse(url))
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await _ended(proxy)
+
+
+async def _ended(proxy: Proxy) -> None:
+    proxy.cut()
+    while proxy._links:
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
 async def proxy_to(url: str) -> AsyncIterator[Proxy]:
     """Run a proxy in front of the server at a url."""
     proxy = Proxy(Address.parse(url))
@@ -110,6 +129,4 @@ async def proxy_to(url: str) -> AsyncIterator[Proxy]:
             yield proxy
         finally:
             server.close()
-            proxy.cut()
-            while proxy._links:
-                await asyncio.sleep(0)
+            await _ended(proxy)

@@ -1,0 +1,93 @@
+"""What type checkers must accept, and must refuse. Read by mypy and pyright, never run.
+
+A line that must be refused carries an ignore of each checker; an ignore that ignores nothing is an error in both.
+"""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from eventbus import Context, Event, EventBus, Published, Retry, Router
+
+bus = EventBus("redis://localhost", service="typing")
+router = Router()
+
+
+class OrderCreated(Event, topic="orders", key="order_id"):
+    order_id: str
+
+
+class OrderPaid(Event, topic="orders"):
+    order_id: str
+
+
+class ExpressOrderCreated(OrderCreated):
+    hours: int
+
+
+# ----------------------------------------------------------------------------------------- accepted
+
+
+@bus.subscribe(OrderCreated, group="charge", concurrency=32, retry=Retry(attempts=5))
+async def charge(event: OrderCreated) -> None: ...
+
+
+@bus.subscribe(OrderCreated, group="notify")
+async def notify(event: OrderCreated, ctx: Context) -> None:
+    await ctx.publish(OrderPaid(order_id=event.order_id))
+
+
+@bus.subscribe(OrderCreated)
+def in_a_thread(event: OrderCreated) -> None: ...
+
+
+@router.subscribe(OrderCreated | OrderPaid)
+async def either(event: OrderCreated | OrderPaid) -> None: ...
+
+
+@bus.subscribe(ExpressOrderCreated)
+async def takes_the_base(event: OrderCreated) -> None: ...
+
+
+class Shipping:
+    async def ship(self, event: OrderPaid) -> None: ...
+
+
+bus.subscribe(OrderPaid)(Shipping().ship)
+
+
+async def the_function_stays_what_it_was(event: OrderCreated) -> None:
+    await charge(event)
+    in_a_thread(event)
+    assert_type(in_a_thread(event), None)
+
+
+async def publishing_tells_what_was_written() -> None:
+    assert_type(await bus.publish(OrderPaid(order_id="o-1")), Published)
+    assert_type(await bus.publish_many([OrderPaid(order_id="o-1")]), list[Published])
+
+
+# ------------------------------------------------------------------------------------------ refused
+
+
+@bus.subscribe(OrderCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+async def another_event(event: OrderPaid) -> None: ...
+
+
+@router.subscribe(OrderCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def another_event_in_a_thread(event: OrderPaid, ctx: Context) -> None: ...
+
+
+@bus.subscribe(OrderCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+async def narrower_than_subscribed(event: ExpressOrderCreated) -> None: ...
+
+
+bus.subscribe(OrderCreated)(Shipping().ship)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+bus.subscribe(OrderCreated, retry=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+OrderCreated(order_id=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+OrderCreated(order_id="o-1", colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def events_are_frozen_and_typed(event: OrderCreated) -> None:
+    event.order_id = "o-2"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    await bus.publish("o-1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

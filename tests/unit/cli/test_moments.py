@@ -1,0 +1,43 @@
+"""What `eventbus tail --from` takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventbus import ConfigurationError
+from eventbus.cli.moments import parse_beginning
+
+NOW = 1_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("0", "0-0"),
+        ("1763709419123-4", "1763709419123-3"),
+        ("1763709419123", "1763709419122-18446744073709551615"),
+        ("1970-01-01T00:00:01.123Z", "1122-18446744073709551615"),
+        ("1970-01-01T02:00:01+02:00", "999-18446744073709551615"),
+        ("10m", "999399999-18446744073709551615"),
+        ("1h30m", "994599999-18446744073709551615"),
+        ("1.5s", "999998499-18446744073709551615"),
+        ("250ms", "999999749-18446744073709551615"),
+        ("99999d", "0-0"),
+    ],
+)
+def test_a_beginning_is_an_id_a_time_or_how_long_ago(text, after):
+    """Reading goes on after the id before the first one wanted, so that this one is shown."""
+    assert parse_beginning(text).after(NOW) == after
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "1-2-3", "-1", "10 m", "5x", "9" * 20, "\u0661-0", "2026-13-01T00:00:00Z"])
+def test_anything_else_is_refused_with_what_to_write(text):
+    """One sentence names all three forms."""
+    with pytest.raises(ConfigurationError, match="entry id .* a time with its zone .* how long ago"):
+        parse_beginning(text)
+
+
+def test_a_time_without_a_zone_is_refused():
+    """It could mean two moments."""
+    with pytest.raises(ConfigurationError, match="has no zone: add Z"):
+        parse_beginning("2026-11-21T07:00:00")

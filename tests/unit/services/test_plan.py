@@ -1,0 +1,41 @@
+"""The demo's plan says of each service what the service itself says."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from eventbus.events import descendants, info
+from services.demo.plan import PLAN, with_targets
+
+
+def subscribed(target):
+    """(group, topic, types) of a bus, from its own declarations."""
+    module, _, name = target.partition(":")
+    found = {}
+    for declaration in getattr(import_module(module), name).declarations:
+        for event_class in descendants(declaration.spec):
+            key = declaration.group, info(event_class).topic.name
+            found.setdefault(key, set()).add(info(event_class).type)
+    return found
+
+
+@pytest.mark.parametrize("app", PLAN, ids=lambda app: app.name)
+def test_the_plan_knows_exactly_the_subscriptions_of_an_app(app):
+    """A group that is forgotten here would never be missed."""
+    assert {(group.name, group.topic): set(group.types) for group in app.groups} == subscribed(app.target)
+
+
+def test_another_target_takes_the_place_of_an_app():
+    """Everything else of the app stays."""
+    plan = with_targets(PLAN, ["payments=mine.app:bus"])
+    assert [app.target for app in plan if app.name == "payments"] == ["mine.app:bus"]
+    assert [app for app in plan if app.name != "payments"] == [app for app in PLAN if app.name != "payments"]
+
+
+@pytest.mark.parametrize("text", ["payments", "payments=mine", "=mine:bus", "billing=mine:bus"])
+def test_a_target_for_nobody_is_refused(text):
+    """The message shows the form and the names."""
+    with pytest.raises(ValueError, match=r"NAME=module:bus, NAME being one of devices, shop"):
+        with_targets(PLAN, [text])
