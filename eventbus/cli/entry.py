@@ -12,9 +12,10 @@ def main() -> None:
     try:
         from eventbus.cli.app import app  # noqa: PLC0415 - typer and rich are an extra
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _NEEDED:
+        name = (error.name or "").partition(".")[0]
+        if name not in _NEEDED:
             raise
-        sys.exit(_missing(error.name or ""))
+        sys.exit(_missing(name))
     app(prog_name="eventbus")
 
 

@@ -81,13 +81,12 @@ class Consumer:
         self._types_skipped: set[str] = set()
 
     async def join(self) -> None:
-        """Create or adopt the group, and announce this consumer.
+        """Create or adopt the group.
 
         Raises:
             BackendError: Redis does not answer, or refuses.
         """
         await self._membership.join()
-        await self.announce()
 
     async def announce(self) -> None:
         """Write this consumer's heartbeat."""

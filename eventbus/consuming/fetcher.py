@@ -85,13 +85,19 @@ class Fetcher:
             BackendUnavailable: The reply may be lost with entries in it; `recover` finds them.
             BackendRefused: Redis refuses to read, or to make the group anew.
         """
+        self._idle.clear()
+        try:
+            await self._pass()
+        finally:
+            self._idle.set()
+
+    async def _pass(self) -> None:
         token = self._membership.token  # the one known when the read is sent, not when it is parsed
         if token != self._recovered_under:
             await self.recover()
             self._recovered_under = token
         if not await self._has_credit():
             return
-        self._idle.clear()
         try:
             batches = await self._reader.read(self._in_hand.credit // STREAMS_READ)
         except BackendRefused as error:
@@ -99,8 +105,6 @@ class Fetcher:
                 raise
             await self._membership.heal(token)
             return
-        finally:
-            self._idle.set()
         for batch in batches:
             self._accept(batch.entries, private=batch.private, token=token)
 

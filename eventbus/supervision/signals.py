@@ -57,4 +57,5 @@ def stop_on_signals() -> Generator[StopRequest]:
     finally:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+            if handler is not None:  # else it was not Python's
+                signal.signal(number, handler)

@@ -42,7 +42,10 @@ async def perform(options: Options, screen: Screen) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="eventbus-demo-") as directory:
             show = Show(options, server.url, Path(directory), screen, interrupt)
-            return sum_up(show, await _trouble(show), screen)
+            trouble = await _trouble(show)
+            if show.stalled:
+                screen.say(f"nothing has moved for {options.stall:g} s; giving up")
+            return sum_up(show, trouble, screen)
     finally:
         await server.stop()
 

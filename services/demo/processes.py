@@ -48,8 +48,11 @@ class Worker:
 
     @property
     def ended_badly(self) -> bool:
-        """Whether it was told to leave and ended with an error."""
-        return self.told is not None and self.process.returncode not in (None, 0)
+        """Whether it was told to leave and ended with an error.
+
+        SIGTERM itself ends a process that is still starting, which is in order: it holds nothing yet.
+        """
+        return self.told is not None and self.process.returncode not in (None, 0, -signal.SIGTERM)
 
     def stop(self) -> None:
         """Tell it to leave: SIGTERM, once."""

@@ -80,6 +80,7 @@ class Show:
         self._looks: dict[Group, Look] = {}
         self._phase, self._began, self._moved = "starting", time.monotonic(), time.monotonic()
         self.replacements: list[Replacement] = []
+        self.stalled = False
 
     async def run(self) -> None:
         """Run until everything published was handled, or nothing moves any more.
@@ -162,7 +163,8 @@ class Show:
 
     def _settled(self) -> bool:
         """Nothing is missing, or nothing has moved for so long that nothing will."""
-        return not self.totals().missing or time.monotonic() - self._moved > self._options.stall
+        self.stalled = time.monotonic() - self._moved > self._options.stall
+        return not self.totals().missing or self.stalled
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Go on until the condition holds; during the start also until interrupted, later until hurried."""

@@ -64,6 +64,7 @@ async def test_the_demo_names_what_a_worker_took_with_it_and_fails():
     )
     assert code == 1, output
     assert missing == published - handled > 0, output
+    assert "nothing has moved for 3 s" in output
     assert re.search(r"^missing in orders/payments: OrderCreated [0-9a-f-]{36}", output, re.MULTILINE), output
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from eventbus import EventBus
+import pytest
+from redis.asyncio import Redis
+
+from eventbus import BackendRefused, EventBus
 from eventbus.supervision import Health
 from eventbus.testing import running
 from tests.support.events import OrderCreated, orders
@@ -174,6 +177,24 @@ async def test_a_deleted_token_is_made_anew_and_the_running_handler_keeps_its_en
         release.set()
         await run.idle(timeout=10)
     assert seen == {"slow": 1, "quick": 2}
+
+
+async def test_at_maxmemory_a_worker_still_starts_and_works_off_what_is_there(own_server):
+    """Publishing is refused by name; reading and acknowledging need no memory."""
+    server = own_server()
+    seen = Counter()
+    async with EventBus(server.url, service="shop") as shop, Redis.from_url(server.url) as client:
+        async with running(charging_bus(server.url, seen)):
+            pass
+        await shop.publish_many(orders(3))
+        await client.config_set("maxmemory", "1")
+        with pytest.raises(BackendRefused, match="maxmemory") as caught:
+            await shop.publish(OrderCreated(order_id="too much"))
+        assert caught.value.code == "OOM"
+        async with running(charging_bus(server.url, seen)) as run:
+            await run.idle()
+        await client.config_set("maxmemory", "0")
+    assert seen == {"o-0": 1, "o-1": 1, "o-2": 1}
 
 
 async def test_a_group_of_another_client_is_adopted_where_it_is(redis_url, redis_client):

@@ -17,22 +17,29 @@ end
 
 local token = redis.call('HGET', KEYS[3], 'token')
 
+-- Looked up, not just tried: at maxmemory XGROUP CREATE is refused before it sees that the group exists,
+-- and a worker that could free memory could not start.
+local function exists(key)
+  if redis.call('EXISTS', key) == 0 then return false end
+  for _, row in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+    if row[2] == ARGV[1] then return true end
+  end
+  return false
+end
+
 local function create(key, start)
-  local reply = redis.pcall('XGROUP', 'CREATE', key, ARGV[1], start, 'MKSTREAM')
-  if not reply.err then return 1 end
-  if string.find(reply.err, 'BUSYGROUP', 1, true) then return 0 end
-  return reply
+  if exists(key) then return 0 end
+  redis.call('XGROUP', 'CREATE', key, ARGV[1], start, 'MKSTREAM')
+  return 1
 end
 
 local topic = create(KEYS[1], token and '0' or ARGV[2])
-if type(topic) == 'table' then return topic end
 local private = create(KEYS[2], '0')
-if type(private) == 'table' then return private end
 
 local known = token and 1 or 0
 if topic == 1 or private == 1 or not token then
   token = ARGV[3]
   redis.call('HSET', KEYS[3], 'token', token, 'service', ARGV[4])
 end
-redis.call('SADD', KEYS[4], ARGV[1])
+if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 0 then redis.call('SADD', KEYS[4], ARGV[1]) end
 return {token, topic, known}
