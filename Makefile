@@ -46,10 +46,10 @@ format: $(VENV)/.dev ## Format and sort imports
 	$(BIN)/ruff format
 
 lock: $(BIN)/uv ## Write requirements/*.lock from pyproject.toml (UPGRADE=1 for the newest versions)
-	$(COMPILE) -o requirements/dev.lock pyproject.toml --extra all --group dev
-	$(COMPILE) -o requirements/demo.lock -c requirements/dev.lock pyproject.toml --extra cli --extra embedded
-	$(COMPILE) -o requirements/image.lock -c requirements/dev.lock pyproject.toml --extra cli --extra uvloop
-	$(COMPILE) -o requirements/build.lock -c requirements/dev.lock --group build
+	@$(COMPILE) -o requirements/dev.lock pyproject.toml --extra all --group dev
+	@$(COMPILE) -o requirements/demo.lock -c requirements/dev.lock pyproject.toml --extra cli --extra embedded
+	@$(COMPILE) -o requirements/image.lock -c requirements/dev.lock pyproject.toml --extra cli --extra uvloop
+	@$(COMPILE) -o requirements/build.lock -c requirements/dev.lock --group build
 
 clean: ## Remove the environment, caches and what was built
 	rm -rf $(VENV) dist build .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from eventbus.admin.groups import describe_groups, list_pending
+from eventbus.admin.groups import STREAM, describe_groups, kind_of, list_pending
 from eventbus.admin.records import Entry, PendingInfo, ServerInfo, TopicInfo, TopicSummary
 from eventbus.admin.replies import glob_escaped, pairs, seconds_since, text
 from eventbus.errors import BackendRefused
@@ -76,7 +76,7 @@ class Admin:
         A topic that was only published to is not found here: its stream looks like any other.
 
         Redis cost:
-            A SCAN over the whole database, then five commands a topic.
+            A SCAN over the whole database, then six commands a topic.
         """
         now = await self._now()
         return [await self._summary(stream, now) for stream in sorted(await self._streams())]
@@ -85,11 +85,11 @@ class Admin:
         """Describe one topic, or answer None where there is no such stream.
 
         Redis cost:
-            Seven commands, and five a group; where the server does not know a group's lag, up to 21
+            Eight commands, and four a group; where the server does not know a group's lag, up to 21
             XRANGEs of 500 entries, payloads included, to count it.
         """
         stream = self.stream(topic)
-        if not await self._exists(stream):
+        if await kind_of(self._wire, stream) == "none":
             return None
         now = await self._now()
         ours = {text(name) for name in await self._wire.one("SMEMBERS", keys.groups(stream))}
@@ -147,20 +147,17 @@ class Admin:
 
     async def _summary(self, stream: str, now: int) -> TopicSummary:
         name = stream[len(self._prefix) :]
-        try:
-            rows = [pairs(row) for row in await self._wire.one("XINFO", "GROUPS", stream)]
-            length = await self._wire.one("XLEN", stream)
-            last = await self._edge(stream, now, newest=True)
-        except BackendRefused as error:
-            if error.code not in ("ERR", "WRONGTYPE"):
-                raise
+        if await kind_of(self._wire, stream) != STREAM:
             return TopicSummary(name, None, None, None, 0, 0)
-        pending = sum(row["pending"] for row in rows)
-        return TopicSummary(name, length, last, await self._memory(stream), len(rows), pending)
-
-    async def _exists(self, stream: str) -> bool:
-        """Whether there is a stream of this name; another Redis type is refused by XLEN as WRONGTYPE."""
-        return bool(await self._wire.one("XLEN", stream) or await self._wire.one("EXISTS", stream))
+        rows = [pairs(row) for row in await self._wire.one("XINFO", "GROUPS", stream)]
+        return TopicSummary(
+            topic=name,
+            length=await self._wire.one("XLEN", stream),
+            last=await self._edge(stream, now, newest=True),
+            memory=await self._memory(stream),
+            groups=len(rows),
+            pending=sum(row["pending"] for row in rows),
+        )
 
     async def _edge(self, stream: str, now: int, *, newest: bool) -> Entry | None:
         command = ("XREVRANGE", stream, "+", "-") if newest else ("XRANGE", stream, "-", "+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.admin.lag import count_lag
 from eventbus.admin.records import ConsumerInfo, GroupInfo, Lag, PendingEntry, PendingInfo
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from eventbus.streams import Wire
 
 
+STREAM: Final = "stream"
+
+
+async def kind_of(wire: Wire, key: str) -> str:
+    """Ask which Redis type a key holds; `none` where there is no such key."""
+    kind: bytes = await wire.one("TYPE", key)
+    return kind.decode()
+
+
 async def describe_groups(wire: Wire, stream: str, ours: set[str]) -> tuple[GroupInfo, ...]:
     """Describe every group of a stream; `ours` are the names that eventbus made."""
     rows = [pairs(row) for row in await wire.one("XINFO", "GROUPS", stream)]
@@ -23,14 +32,15 @@ async def describe_groups(wire: Wire, stream: str, ours: set[str]) -> tuple[Grou
 async def _describe(wire: Wire, stream: str, row: dict[str, Any], ours: set[str]) -> GroupInfo:
     name, last = text(row["name"]), row["last-delivered-id"].decode()
     private = keys.retry(stream, name)
+    has_private = await kind_of(wire, private) == STREAM  # a group of another program has none
     consumers = await _consumers(wire, stream, row["name"])
-    retrying = await _consumers(wire, private, row["name"])
+    retrying = await _consumers(wire, private, row["name"]) if has_private else {}
     return GroupInfo(
         name=name,
         lag=await _lag(wire, stream, row, last),
         pending=row["pending"],
         last_delivered=last,
-        retry_entries=await _length(wire, private),
+        retry_entries=await wire.one("XLEN", private) if has_private else 0,
         retry_pending=sum(each["pending"] for each in retrying.values()),
         consumers=_joined(consumers, retrying),
         ours=name in ours,
@@ -46,20 +56,10 @@ async def _consumers(wire: Wire, stream: str, group: bytes) -> dict[str, dict[st
     try:
         rows = await wire.one("XINFO", "CONSUMERS", stream, group)
     except BackendRefused as error:
-        if error.code in ("ERR", "NOGROUP", "WRONGTYPE"):
-            return {}  # a group of another program has no private stream
-        raise
-    return {text(row["name"]): row for row in map(pairs, rows)}
-
-
-async def _length(wire: Wire, private: str) -> int:
-    try:
-        length: int = await wire.one("XLEN", private)
-    except BackendRefused as error:
-        if error.code != "WRONGTYPE":
+        if error.code != "NOGROUP":
             raise
-        return 0
-    return length
+        return {}
+    return {text(row["name"]): row for row in map(pairs, rows)}
 
 
 def _joined(topic: dict[str, dict[str, Any]], private: dict[str, dict[str, Any]]) -> tuple[ConsumerInfo, ...]:

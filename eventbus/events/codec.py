@@ -117,8 +117,6 @@ def _read(event_class: type[_E], read: Callable[[], _E]) -> _E:
         return read()
     except ValidationError as error:
         complaint = _complaint(event_class, error)
-    except ConfigurationError:
-        raise
     except Exception as error:  # noqa: BLE001 - bytes that are no text, too deep a nesting, or whatever a validator of the user's raises
         complaint = type(error).__name__
     # Outside of `except`: what was raised there shows values, and would be this one's context.

@@ -111,7 +111,7 @@ class Event(Value):
 
     __eventbus_info__: ClassVar[EventInfo] = EventInfo(None, "Event", 1, None)
     if TYPE_CHECKING:
-        __eventbus_identity__: Identity
+        __eventbus_identity__: ClassVar[Identity]  # of an object; as ClassVar it is no argument of __init__
 
     def __init_subclass__(
         cls,

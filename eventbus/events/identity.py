@@ -37,7 +37,7 @@ def uuid7(milliseconds: int, chance: bytes) -> str:
         chance: Ten random bytes, of which six bits are not used.
     """
     digits = chance.hex()
-    variant = "89ab"[chance[2] & 3]
+    variant = "89ab"[chance[1] & 3]  # two bits that no other digit shows
     moment = f"{milliseconds:012x}"
     return f"{moment[:8]}-{moment[8:]}-7{digits[:3]}-{variant}{digits[5:8]}-{digits[8:]}"
 

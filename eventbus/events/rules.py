@@ -18,6 +18,9 @@ _NOT_SCHEMAS: Final = frozenset({"metadata", "default", "serialization", "expect
 _BY_NAME: Final = frozenset({"fields", "choices"})
 """Keys whose values are schemas by names that the user chose: a field may be called `default`."""
 
+_CLASSES: Final = frozenset({"model", "dataclass", "typed-dict"})
+"""Kinds of schemas that stand for a class with fields."""
+
 
 def _in_utc(moment: datetime) -> datetime:
     # Objects made by model_copy(update=…) and model_construct were never checked.
@@ -117,7 +120,7 @@ def _parts(schema: Any, owner: str, config: Mapping[str, Any]) -> Iterator[tuple
     if not isinstance(schema, dict):
         return
     part = cast("dict[str, Any]", schema)
-    owner = part["cls"].__name__ if "cls" in part else owner
+    owner = part["cls"].__name__ if part.get("type") in _CLASSES else owner
     # Measured: TypedDict, NamedTuple and dataclasses without a config follow the class around them, models do not.
     config = part.get("config", {} if part.get("type") == "model" else config)
     yield owner, config, part

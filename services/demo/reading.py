@@ -26,7 +26,7 @@ class Ledgers:
         with path.open("rb") as file:
             file.seek(start)
             gained = file.read()
-        complete = gained[:]
+        complete = gained[: gained.rfind(b"\n") + 1]
         self._read[path] = start + len(complete)
         return [parse(line) for line in complete.splitlines()]
 

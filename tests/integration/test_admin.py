@@ -22,7 +22,7 @@ async def admin(connections):
 
 
 async def fill(redis, stream, count):
-    """Entries 1-0, 2-0, …"""
+    """Write entries 1-0, 2-0 and so on."""
     pipeline = redis.pipeline(transaction=False)
     for number in range(1, count + 1):
         pipeline.xadd(stream, {"n": number}, id=f"{number}-0")

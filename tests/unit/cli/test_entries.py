@@ -17,7 +17,9 @@ def entry(*fields):
 
 
 def event(data='{"a":1}', *more):
-    return entry("specversion", "1.0", "id", "e-1", "type", "Thing", "source", "/s", "time", "2026-11-21T07:16:59.123Z", "data", data, *more)
+    return entry(
+        "specversion", "1.0", "id", "e-1", "type", "Thing", "source", "/s", "time", "2026-11-21T07:16:59.123Z", "data", data, *more
+    )
 
 
 def as_json(shown):

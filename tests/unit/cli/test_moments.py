@@ -33,7 +33,7 @@ def test_a_beginning_is_an_id_a_time_or_how_long_ago(text, after):
 @pytest.mark.parametrize("text", ["", "yesterday", "1-2-3", "-1", "10 m", "5x", "9" * 20, "\u0661-0", "2026-13-01T00:00:00Z"])
 def test_anything_else_is_refused_with_what_to_write(text):
     """One sentence names all three forms."""
-    with pytest.raises(ConfigurationError, match="entry id .* a time with its zone .* how long ago"):
+    with pytest.raises(ConfigurationError, match=r"entry id .* a time with its zone .* how long ago"):
         parse_beginning(text)
 
 

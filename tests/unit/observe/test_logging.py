@@ -16,7 +16,7 @@ from eventbus.observe import ConsoleFormatter, JsonFormatter, configure, escaped
 @pytest.fixture
 def log():
     """A logger of the test's own, and what was logged, formatted."""
-    logger = logging.Logger("eventbus.test")
+    logger = logging.Logger("eventbus.test")  # noqa: LOG001 - of no tree, so that no handler of others hears it
     lines = []
 
     class Keep(logging.Handler):
@@ -107,11 +107,11 @@ def test_configuring_twice_writes_every_record_once_and_leaves_handlers_of_other
         root.setLevel(level)
 
 
-@pytest.mark.parametrize(("format", "level"), [("xml", "info"), ("json", "loud")])
-def test_an_unknown_format_or_level_is_named(format, level):
+@pytest.mark.parametrize(("shape", "level"), [("xml", "info"), ("json", "loud")])
+def test_an_unknown_format_or_level_is_named(shape, level):
     """The message names the value and what to choose."""
     with pytest.raises(ConfigurationError, match="choose"):
-        configure(format, level, sys.stderr)
+        configure(shape, level, sys.stderr)
 
 
 def test_escaping_leaves_other_text_alone_and_json_its_value():

@@ -1,0 +1,397 @@
+"""What may be a handler: every accepted form is called as its signature says, every other is refused with the remedy."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+
+import pytest
+
+import eventbus
+from eventbus.delivery import Context, Delivery, Surroundings
+from eventbus.delivery.handlers import handler_name, inspect_handler, short_name
+from eventbus.errors import ConfigurationError
+from eventbus.events import Event
+
+if TYPE_CHECKING:
+    from eventbus import Context as Circumstances
+
+
+class Base(Event):
+    number: int = 1
+
+
+class Created(Base, topic="orders"):
+    pass
+
+
+class Paid(Base, topic="orders"):
+    pass
+
+
+AnyEvent = TypeVar("AnyEvent", bound=Event)
+EVENT = Created()
+CONTEXT = Context(Surroundings("orders", "charge", None, None), Delivery(b"1-0", [], False, "t"), None, "Created")
+
+
+async def call(function, *classes):
+    """Inspect a handler and call it once."""
+    return await inspect_handler(function, classes or (Created,)).invoker(())(EVENT, CONTEXT)
+
+
+# -- accepted: each returns what it was given
+
+
+async def only_the_event(event: Created):
+    return (event,)
+
+
+async def the_context_by_position(event: Created, ctx: Context):
+    return event, ctx
+
+
+async def the_context_by_keyword(event: Created, *, circumstances: Context):
+    return event, circumstances
+
+
+async def positional_only(event: Created, ctx: Context, /):
+    return event, ctx
+
+
+async def the_context_by_its_module(event: Created, ctx: eventbus.Context):
+    return event, ctx
+
+
+async def a_base_class(event: Base, ctx: Context):
+    return event, ctx
+
+
+async def a_union(event: Created | Paid):
+    return (event,)
+
+
+async def an_old_union(event: Union[Created, Paid]):  # noqa: UP007 - as much code still writes it
+    return (event,)
+
+
+async def an_optional(event: Optional[Created]):  # noqa: UP045 - as above
+    return (event,)
+
+
+async def a_type_variable(event: AnyEvent):
+    return (event,)
+
+
+async def anything(event: Any):
+    return (event,)
+
+
+async def an_object(event: object):
+    return (event,)
+
+
+async def no_annotation(event):
+    return (event,)
+
+
+async def an_annotation_that_names_nothing(event: Undefined):  # noqa: F821 - only type checkers may know it
+    return (event,)
+
+
+async def all_arguments(*events):
+    return events
+
+
+async def the_context_among_variable_ones(event: Created, *rest: int, ctx: Context, **more: int):
+    return event, ctx
+
+
+def in_a_thread(event: Created, ctx: Context):
+    return event, ctx
+
+
+@functools.wraps(the_context_by_position)
+async def wrapped(*args, **kwargs):
+    return await the_context_by_position(*args, **kwargs)
+
+
+@functools.wraps(the_context_by_position)
+def wrapped_by_a_function(*args, **kwargs):
+    return the_context_by_position(*args, **kwargs)
+
+
+async def with_dependencies(database, event: Created, ctx: Context, *, retries: int = 0):
+    assert (database, retries) == ("db", 3)
+    return event, ctx
+
+
+class Service:
+    async def method(self, event: Created, ctx: Context):
+        return event, ctx
+
+    def method_in_a_thread(self, event: Created):
+        return (event,)
+
+    @classmethod
+    async def of_the_class(cls, event: Created):
+        return (event,)
+
+    @staticmethod
+    async def static(event: Created, *, ctx: Context):
+        return event, ctx
+
+    async def __call__(self, event: Created, ctx: Context):
+        return event, ctx
+
+
+class Synchronous:
+    def __call__(self, event: Created):
+        return (event,)
+
+
+ACCEPTED = [
+    only_the_event,
+    the_context_by_position,
+    the_context_by_keyword,
+    positional_only,
+    the_context_by_its_module,
+    a_base_class,
+    a_union,
+    an_old_union,
+    an_optional,
+    a_type_variable,
+    anything,
+    an_object,
+    no_annotation,
+    an_annotation_that_names_nothing,
+    all_arguments,
+    the_context_among_variable_ones,
+    in_a_thread,
+    wrapped,
+    wrapped_by_a_function,
+    functools.partial(with_dependencies, "db", retries=3),
+    functools.partial(functools.partial(with_dependencies, "db"), retries=3),
+    functools.partial(Service().method),
+    functools.partial(Service()),
+    Service().method,
+    Service().method_in_a_thread,
+    Service.of_the_class,
+    Service.static,
+    Service(),
+    Synchronous(),
+    lambda event: (event,),
+    lambda event: only_the_event(event),
+]
+
+
+@pytest.mark.parametrize("function", ACCEPTED, ids=handler_name)
+async def test_a_handler_is_called_with_the_event_and_with_the_context_where_it_asks(function):
+    """By position or by keyword, on the loop or in a thread."""
+    assert await call(function) in ((EVENT,), (EVENT, CONTEXT))
+
+
+def defined_by(source, **names):
+    """A handler as a module of the user's defines it."""
+    namespace = {"Created": Created, **names}
+    exec(source, namespace)
+    return namespace["handler"]
+
+
+@pytest.mark.parametrize(
+    ("head", "context"),
+    [
+        ("from __future__ import annotations", "Context"),  # imported under TYPE_CHECKING only
+        ("from __future__ import annotations", "eventbus.Context"),
+        ("", "'Context'"),
+        ("from eventbus import Context", "Context"),
+        ("from eventbus import Context as Circumstances", "Circumstances"),
+        ("from __future__ import annotations\nfrom eventbus import Context as Circumstances", "Circumstances"),
+        ("import eventbus as bus", "bus.Context"),
+    ],
+)
+@pytest.mark.parametrize("marker", ["", "*, "])
+async def test_the_context_is_found_however_a_module_spells_and_imports_it(head, context, marker):
+    """Also where it is imported for type checkers only."""
+    handler = defined_by(f"{head}\nasync def handler(event: Created, {marker}ctx: {context}): return event, ctx")
+    assert await call(handler) == (EVENT, CONTEXT)
+
+
+async def test_synchronous_handlers_run_in_a_thread_and_asynchronous_ones_do_not():
+    """A blocking call holds up one thread and not the loop."""
+
+    def blocking(event: Created):
+        return threading.get_ident()
+
+    async def coroutine(event: Created):
+        return threading.get_ident()
+
+    assert await call(blocking) != threading.get_ident() == await call(coroutine)
+
+
+async def test_a_thread_sees_the_context_variables_of_its_event():
+    """What a middleware set, a synchronous handler reads."""
+    variable = contextvars.ContextVar("variable")
+
+    async def setting(event, ctx, call_next):
+        variable.set("set")
+        return await call_next(event, ctx)
+
+    def reading(event: Created):
+        return variable.get()
+
+    assert await inspect_handler(reading, (Created,)).invoker([setting])(EVENT, CONTEXT) == "set"
+
+
+async def test_middleware_surrounds_the_handler_first_outermost_and_may_leave_it_out():
+    """Each layer gets the event, the context and what follows."""
+    log = []
+
+    def layer(name, *, goes_on=True):
+        async def middleware(event, ctx, call_next):
+            log.append((name, event, ctx))
+            return await call_next(event, ctx) if goes_on else name
+
+        return middleware
+
+    handler = inspect_handler(only_the_event, (Created,))
+    assert await handler.invoker([layer("a"), layer("b")])(EVENT, CONTEXT) == (EVENT,)
+    assert log == [("a", EVENT, CONTEXT), ("b", EVENT, CONTEXT)]
+    assert await handler.invoker([layer("a", goes_on=False), layer("never")])(EVENT, CONTEXT) == "a"
+
+
+# -- refused
+
+
+async def takes_nothing():
+    pass
+
+
+async def takes_keywords(*, event: Created):
+    pass
+
+
+async def takes_named_ones(**event: Created):
+    pass
+
+
+async def takes_another(event: Paid):
+    pass
+
+
+async def takes_a_context_first(ctx: Context, event: Created):
+    pass
+
+
+async def takes_a_text(event: str):
+    pass
+
+
+async def asks_without_annotation(event: Created, ctx):
+    pass
+
+
+async def asks_for_a_number(event: Created, limit: int):
+    pass
+
+
+async def asks_with_a_default(event: Created, limit: int = 3):
+    pass
+
+
+async def asks_for_perhaps_a_context(event: Created, ctx: Context | None):
+    pass
+
+
+async def asks_by_an_alias_for_type_checkers(event: Created, ctx: Circumstances):
+    pass
+
+
+async def asks_for_a_keyword(event: Created, *, database: object):
+    pass
+
+
+async def asks_twice(event: Created, ctx: Context, *, again: Context):
+    pass
+
+
+async def yields(event: Created):
+    yield event
+
+
+def yields_in_a_thread(event: Created):
+    yield event
+
+
+class Yields:
+    async def __call__(self, event: Created):
+        yield event
+
+    async def method(self, event: Created):
+        yield event
+
+
+@functools.wraps(yields)
+async def wraps_a_generator(*args):
+    return yields(*args)
+
+
+REFUSED = [
+    (takes_nothing, "takes no event"),
+    (takes_keywords, "takes no event"),
+    (takes_named_ones, "takes no event"),
+    (functools.partial(only_the_event, EVENT), "takes no event"),
+    (takes_another, r"takes event: Paid but subscribes to Created"),
+    (takes_a_context_first, r"takes ctx: Context but subscribes to Created"),
+    (takes_a_text, r"takes event: str but subscribes to Created"),
+    (asks_without_annotation, "parameter 'ctx' with no annotation"),
+    (asks_for_a_number, "parameter 'limit' with annotation int"),
+    (asks_with_a_default, "parameter 'limit' with annotation int"),
+    (asks_for_perhaps_a_context, "parameter 'ctx' with annotation Context | None"),
+    (asks_by_an_alias_for_type_checkers, "parameter 'ctx' with annotation Circumstances"),
+    (asks_for_a_keyword, "parameter 'database' with annotation object"),
+    (asks_twice, "asks for the context twice"),
+    (yields, "has a yield"),
+    (yields_in_a_thread, "has a yield"),
+    (functools.partial(yields), "has a yield"),
+    (functools.partial(functools.partial(yields_in_a_thread)), "has a yield"),
+    (Yields(), "has a yield"),
+    (Yields().method, "has a yield"),
+    (wraps_a_generator, "has a yield"),
+    (3, "no signature"),
+    ("text", "no signature"),
+    (print, "parameter 'sep'"),
+    (iter, "no signature"),
+]
+
+
+@pytest.mark.parametrize(("function", "words"), REFUSED, ids=lambda value: "" if isinstance(value, str) else handler_name(value))
+def test_what_could_not_be_called_is_refused_by_name_with_the_remedy(function, words):
+    """When the bus opens, not when the first event comes."""
+    with pytest.raises(ConfigurationError) as caught:
+        inspect_handler(function, (Created,))
+    caught.match(words)
+    caught.match(handler_name(function))
+
+
+def test_a_handler_of_a_union_must_take_every_class_of_it():
+    """One that takes a part only would fail on the other."""
+    assert inspect_handler(a_union, (Created, Paid))
+    with pytest.raises(ConfigurationError, match="takes event: Created but subscribes to Paid"):
+        inspect_handler(only_the_event, (Created, Paid))
+
+
+@pytest.mark.parametrize(
+    ("function", "short", "whole"),
+    [
+        (only_the_event, "only_the_event", "only_the_event"),
+        (functools.partial(functools.partial(only_the_event)), "only_the_event", "only_the_event"),
+        (Service().method, "method", "Service.method"),
+        (Service(), "Service", "Service"),
+        (functools.partial(Service()), "Service", "Service"),
+    ],
+)
+def test_a_handler_is_called_by_the_name_of_what_was_written(function, short, whole):
+    """Default groups use the short one, logs and errors the whole one."""
+    assert (short_name(function), handler_name(function)) == (short, f"{__name__}.{whole}")

@@ -1,0 +1,106 @@
+"""`Retry`, `Policy`, `Topics`: checked where they are written, joined where two handlers share a group."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventbus.delivery import Policy, Retry, Topics
+from eventbus.errors import ConfigurationError
+from eventbus.events import Event, Flat, Topic
+
+
+class Happened(Event, topic="happenings"):
+    pass
+
+
+def test_a_retry_has_documented_defaults_and_keeps_its_delays_as_a_tuple():
+    """A list that is changed later changes nothing."""
+    delays = [1, 2]
+    retry = Retry(attempts=3, backoff=delays)
+    delays.append(3)
+    assert (retry.attempts, retry.backoff, retry.jitter) == (3, (1, 2), 0.2)
+    assert Retry() == Retry(attempts=5, backoff=(1.0, 5.0, 30.0, 120.0), jitter=0.2)
+
+
+@pytest.mark.parametrize("value", [{"attempts": 1}, {"backoff": [0]}, {"backoff": (0.5,)}, {"jitter": 0}, {"jitter": 1}])
+def test_the_bounds_of_a_retry_belong_to_it(value):
+    """One attempt, no delay, no jitter, or all of it."""
+    assert Retry(**value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("attempts", value) for value in (0, -1, 1.0, True, "3", None)),
+        *(("backoff", value) for value in ([], (), "12", b"12", 5, None, [1, -1], [float("inf")], [float("nan")], ["1"], [True], {1})),
+        *(("jitter", value) for value in (-0.1, 1.1, float("nan"), "0.2", True, None)),
+    ],
+)
+def test_a_wrong_retry_names_its_argument(name, value):
+    """Where it is written, not when the first handler fails."""
+    with pytest.raises(ConfigurationError, match=rf"Retry\({name}="):
+        Retry(**{name: value})
+
+
+@pytest.mark.parametrize("start", ["earliest", "latest", "0", "1700000000000", "1700000000000-0"])
+def test_a_policy_takes_every_documented_start(start):
+    """Words, or an entry's id."""
+    assert Policy(start=start).start == start
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("start", value) for value in ("", "now", "$", "-", "1-2-3", "0-", " 0", "0\n")),
+        *((name, value) for name in ("concurrency", "prefetch") for value in (0, -1, 1.5, "4", True)),
+        ("retry", 3),
+        ("retry", {"attempts": 3}),
+        ("foreign", Happened),
+        ("foreign", True),
+    ],
+)
+def test_a_wrong_policy_names_its_argument_and_value(name, value):
+    """At the decorator, which is where it is written."""
+    with pytest.raises(ConfigurationError) as caught:
+        Policy(**{name: value})
+    assert str(caught.value).startswith(f"{name}={value!r}")
+
+
+WHOLE = Policy(start="latest", concurrency=2, prefetch=4, retry=Retry(attempts=2), foreign=Flat(Happened))
+
+
+def test_each_of_two_policies_may_say_what_the_other_leaves_open():
+    """Handlers of one subscription need not repeat each other."""
+    one, two = Policy(start="latest", concurrency=2), Policy(prefetch=4, retry=Retry(attempts=2), foreign=Flat(Happened))
+    assert one.merged(two, "here") == two.merged(one, "here") == WHOLE
+    assert WHOLE.merged(WHOLE, "here") == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("start", "earliest"), ("concurrency", 3), ("prefetch", 5), ("retry", Retry()), ("foreign", Flat(Event))]
+)
+def test_two_policies_that_differ_are_refused_with_both_values(name, other):
+    """Neither wins by the order of imports."""
+    with pytest.raises(ConfigurationError) as caught:
+        WHOLE.merged(Policy(**{name: other}), "group 'g' on topic 't'")
+    message = str(caught.value)
+    assert message.startswith("group 'g' on topic 't': ")
+    assert f"{name}={getattr(WHOLE, name)!r}" in message
+    assert f"{name}={other!r}" in message
+
+
+def test_a_plain_name_agrees_with_every_declaration_of_its_topic():
+    """In both orders; the declaration holds from then on."""
+    limited = Topic("orders", max_len=10)
+    first, second = Topics(), Topics()
+    assert [first.register(topic) for topic in ("orders", limited, "orders")] == [Topic("orders"), limited, limited]
+    assert [second.register(topic) for topic in (limited, "orders", limited)] == [limited] * 3
+
+
+def test_two_declarations_that_differ_are_refused_with_both():
+    """Which one held would depend on which was read first."""
+    topics = Topics()
+    topics.register(Topic("orders", max_len=10))
+    with pytest.raises(ConfigurationError, match=r"max_len=10.*max_len=20"):
+        topics.register(Topic("orders", max_len=20))
+    assert topics.register("orders") == Topic("orders", max_len=10)

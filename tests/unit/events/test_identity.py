@@ -1,0 +1,96 @@
+"""An event's id belongs to the object: made once, kept, and outside of what the event says."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from threading import Barrier
+from uuid import UUID
+
+from eventbus.events import Event, Identity, adopt, identity
+from eventbus.events.identity import new_identity, uuid7, written
+
+
+class Happened(Event, topic="t"):
+    n: int = 0
+
+
+def test_the_id_is_made_at_the_first_call_and_kept():
+    """So that publishing again publishes the same event."""
+    event = Happened()
+    assert identity(event) is identity(event)
+    assert identity(event).id != identity(Happened()).id
+
+
+def test_the_id_is_a_uuid_of_version_7_with_the_time_in_it():
+    """RFC 9562; the same moment that `time` names."""
+    made = new_identity()
+    parsed = UUID(made.id)
+    assert (parsed.version, parsed.variant, str(parsed)) == (7, "specified in RFC 4122", made.id)
+    assert parsed.int >> 80 == round(datetime.fromisoformat(made.time).timestamp() * 1000)
+
+
+def test_the_example_of_the_rfc_comes_out():
+    """RFC 9562, appendix A.6: 017F22E2-79B0-7CC3-98C4-DC0C0C07398F."""
+    assert uuid7(0x017F22E279B0, bytes.fromhex("cc3108c4dc0c0c07398f")) == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+
+
+def test_all_chance_is_used_but_the_bits_the_version_takes():
+    """74 of 80; whatever the chance, version and variant stand."""
+    assert uuid7(0, bytes(10)) == "00000000-0000-7000-8000-000000000000"
+    assert uuid7(2**48 - 1, b"\xff" * 10) == "ffffffff-ffff-7fff-bfff-ffffffffffff"
+    changed = {uuid7(0, (1 << bit).to_bytes(10, "big")) for bit in range(80)}
+    assert len(changed - {uuid7(0, bytes(10))}) == 74
+
+
+def test_ids_of_later_milliseconds_sort_later():
+    """Databases like that."""
+    assert uuid7(1000, b"\xff" * 10) < uuid7(1001, bytes(10))
+
+
+def test_a_time_is_written_in_utc_with_milliseconds():
+    """Always all three of them."""
+    assert written(1_795_245_419_123) == "2026-11-21T07:16:59.123Z"
+    assert written(0) == "1970-01-01T00:00:00.000Z"
+    assert written(1_795_245_419_007) == "2026-11-21T07:16:59.007Z"
+
+
+def test_the_identity_is_no_part_of_what_the_event_says():
+    """Neither of its fields, nor of equality, nor of its repr."""
+    one, other = Happened(n=1), Happened(n=1)
+    identity(one)
+    assert one == other
+    assert hash(one) == hash(other)
+    assert (repr(one), one.model_dump(), one.model_fields_set) == ("Happened(n=1)", {"n": 1}, {"n"})
+
+
+def test_a_copy_is_another_event():
+    """However it was made."""
+    event = Happened(n=1)
+    made = identity(event)
+    for twin in (event.model_copy(), copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
+        assert twin == event
+        assert identity(twin).id != made.id
+
+
+def test_an_adopted_identity_stays():
+    """A decoded event that is published again is the same event."""
+    event = Happened()
+    adopt(event, Identity("abc", ""))
+    assert identity(event) == Identity("abc", "")
+
+
+def test_threads_that_race_agree_on_one_id():
+    """Two publishes of one object must not be two events."""
+    threads = 8
+    start = Barrier(threads)
+
+    def ask(event):
+        start.wait()
+        return identity(event).id
+
+    with ThreadPoolExecutor(threads) as pool:
+        for event in [Happened() for _ in range(200)]:
+            assert len(set(pool.map(ask, [event] * threads))) == 1
