@@ -30,7 +30,8 @@ class ConsumerInfo:
         name: `service.host.pid.random`.
         pending: Entries of the topic it was given and has not settled.
         retry_pending: The same of the group's retry stream.
-        idle: Seconds since it last asked Redis for entries; more than a few mean that it is gone.
+        idle: Seconds since it last asked for entries, and before Redis 7.2 since it was last given or claimed
+            some: there a long time may only mean that nothing came.
     """
 
     name: str

@@ -60,7 +60,7 @@ def _to_json(event: Event) -> bytes:
         # "error": values of another type than their field's, which nobody could read again, would be a warning.
         data = event.__pydantic_serializer__.to_json(event, by_alias=True, warnings="error")
         if b"NaN" in data or b"Infinity" in data:  # perhaps in a text
-            json.loads(data, parse_constant=_refuse, parse_int=str)
+            json.loads(data, parse_constant=_refuse)
     except Exception as error:  # noqa: BLE001 - also whatever a serializer of the user's raises
         # From None: pydantic's own text shows values.
         raise EncodeError(

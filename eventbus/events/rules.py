@@ -106,10 +106,14 @@ def names_in(schema: Any) -> set[str]:
     """All names a class declares for its fields and those of nested classes: what an error may show."""
     found: set[str] = set()
     for _, _, part in _parts(schema, "", {}):
-        fields = part.get("fields", ())
-        found.update(each if isinstance(fields, dict) else each["name"] for each in _items(fields))
+        # By name in a model, a list in a dataclass: of names, and further down of fields.
+        found.update(_name(each) for each in _items(part.get("fields", ())))
         found.update(alias for alias in _read_by(part) if isinstance(alias, str))
     return found
+
+
+def _name(field: Any) -> str:
+    return str(cast("dict[str, Any]", field)["name"] if isinstance(field, dict) else field)
 
 
 def _parts(schema: Any, owner: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], dict[str, Any]]]:
@@ -121,8 +125,7 @@ def _parts(schema: Any, owner: str, config: Mapping[str, Any]) -> Iterator[tuple
         return
     part = cast("dict[str, Any]", schema)
     owner = part["cls"].__name__ if part.get("type") in _CLASSES else owner
-    # Measured: TypedDict, NamedTuple and dataclasses without a config follow the class around them, models do not.
-    config = part.get("config", {} if part.get("type") == "model" else config)
+    config = part.get("config", config)  # a model always has one; a TypedDict or NamedTuple follows the class around it
     yield owner, config, part
     for key, value in part.items():
         if key in _BY_NAME and isinstance(value, dict):

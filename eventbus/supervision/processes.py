@@ -121,7 +121,8 @@ class Child:
     async def wait(self, request: StopRequest) -> int:
         """Pass on the wishes to stop until it has ended; returns its exit status.
 
-        The first wish and the second are a SIGTERM each; `PATIENCE` seconds after the second comes SIGKILL.
+        The first wish is SIGTERM, the second SIGINT: of two equal signals that come in one moment, a process
+        sees one only. `PATIENCE` seconds after the second comes SIGKILL.
         """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._pass_on, request)
@@ -129,19 +130,18 @@ class Child:
             tasks.cancel_scope.cancel()
         return self.process.returncode or 0
 
-    def ask(self) -> None:
-        """Send SIGTERM; one that has just ended is left alone."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-
     async def _pass_on(self, request: StopRequest) -> None:
         await request.stop.wait()
-        self.ask()
+        self._send(signal.SIGTERM)
         await request.hurry.wait()
-        self.ask()
+        self._send(signal.SIGINT)
         await anyio.sleep(PATIENCE)
         _log.warning("%s (pid %d) did not end %g s after the second signal: killing it", self.name, self.pid, PATIENCE)
-        self.process.kill()
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            self.process.send_signal(number)
 
 
 @dataclass(slots=True)

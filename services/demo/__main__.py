@@ -87,12 +87,14 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--replace-every", type=_seconds, default=5.0, help="seconds between two replaced workers (default 5)")
     parser.add_argument("--stall", type=_seconds, default=10.0, help="seconds without any movement until the rest is missing (default 10)")
     parser.add_argument("--app", action="append", default=[], metavar="NAME=TARGET", help="run another target as an app")
+    names = sorted(app.name for app in PLAN)
+    parser.add_argument("--replace", action="append", default=[], choices=names, help="replace workers of this app only (may be repeated)")
     found = parser.parse_args(arguments)
     try:
         plan = with_targets(PLAN, found.app)
     except ValueError as error:
         parser.error(str(error))
-    return Options(plan, found.seconds, found.replace_every, found.stall)
+    return Options(plan, found.seconds, found.replace_every, found.stall, frozenset(found.replace))
 
 
 def _seconds(text: str) -> float:

@@ -44,12 +44,14 @@ class Options:
         seconds: How long events are made; None until interrupted.
         replace_every: Seconds between two replacements.
         stall: Seconds after which what has not moved counts as missing.
+        replace: Names of the apps whose workers are replaced; empty for all.
     """
 
     plan: tuple[App, ...]
     seconds: float | None = None
     replace_every: float = 5.0
     stall: float = 10.0
+    replace: frozenset[str] = frozenset()
 
 
 class Interrupt:
@@ -192,7 +194,9 @@ class Show:
 
     async def _replace_one(self) -> bool:
         """Stop one busy worker and start another; False where nobody holds anything just now."""
-        for worker in candidates(self._crew.running(), self._looks, self.replacements):
+        chosen = self._options.replace
+        workers = [worker for worker in self._crew.running() if not chosen or worker.app.name in chosen]
+        for worker in candidates(workers, self._looks, self.replacements):
             with worker.frozen():
                 held = held_by(worker, await look_at_all(self._redis, worker.app.groups))
                 if held:

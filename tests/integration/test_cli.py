@@ -161,7 +161,14 @@ async def test_tail_never_sends_a_terminal_what_it_would_obey(run, redis_client)
     """An event may be from anybody; both formats."""
     evil = b"\x1b[2J\x9b31m\n\r\xe2\x80\xae"
     await redis_client.xadd("orders", {evil: evil})
-    fields = {"specversion": "1.0", "id": b"e\x1b", "type": b"\x1bT", "source": "/s", "data": b'{"a":"\xc2\x9b"}', "partitionkey": b"\xc2\x9b"}
+    fields = {
+        "specversion": "1.0",
+        "id": b"e\x1b",
+        "type": b"\x1bT",
+        "source": "/s",
+        "data": b'{"a":"\xc2\x9b"}',
+        "partitionkey": b"\xc2\x9b",
+    }
     await redis_client.xadd("orders", fields)
     for output in ("table", "json"):
         ended = await run("tail", "orders", "--from", "0", "--count", "2", "--output", output)

@@ -60,7 +60,7 @@ async def test_the_demo_replaces_busy_workers_and_nothing_is_missing():
 async def test_the_demo_names_what_a_worker_took_with_it_and_fails():
     """A worker that leaves on SIGTERM without draining leaves entries pending, which nobody takes over."""
     code, output, published, handled, missing = await played(
-        "--seconds", "6", "--replace-every", "1", "--stall", "3", "--app", "payments=tests.support.deserter:bus"
+        "--seconds", "6", "--replace-every", "1", "--stall", "3", "--app", "payments=tests.support.deserter:bus", "--replace", "payments"
     )
     assert code == 1, output
     assert missing == published - handled > 0, output

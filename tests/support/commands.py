@@ -33,11 +33,11 @@ class Command:
     async def start(cls, *arguments: str, cwd: Path, url: str | None = None, **environment: str) -> Command:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("EVENTBUS_")}
         clean |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment} | ({"EVENTBUS_URL": url} if url else {})
+        command = (sys.executable, "-m", "eventbus", *arguments)
         pipe = asyncio.subprocess.PIPE
+        # A session of its own, as in a terminal of its own: signals to its group reach nobody else.
         return cls(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "eventbus", *arguments), cwd=cwd, env=clean, stdin=pipe, stdout=pipe, stderr=pipe
-            )
+            await asyncio.create_subprocess_exec(*command, cwd=cwd, env=clean, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
         )
 
     async def line(self, containing: str = "") -> str:

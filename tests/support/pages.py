@@ -115,8 +115,9 @@ class Page:
 
     - A `python` block that begins with `# name.py` is saved as that file. Any other is run here and now, after
       those before it, with `await` allowed at the top as in `python -m asyncio`.
-    - A `console` block is typed: `$ ` begins a command, `&` at its end leaves it running until the page ends,
-      `^C` interrupts it, all other lines must be printed. `python` and `eventbus` are run, and must succeed.
+    - A `console` block is typed: `$ ` begins a command, `&` at its end leaves it running until `kill %1` or
+      the page ends, `^C` interrupts it, all other lines must be printed. `python` and `eventbus` are run, and
+      must succeed.
       `make` is only asked what it would do, since its targets are this test suite and the demo, which has tests
       of its own; `pip install` would fetch packages, so its extras are looked up instead.
     - Anything else fails, so that nothing on a page goes untested.
@@ -136,9 +137,8 @@ class Page:
         try:
             for block in blocks(self._path.read_text()):
                 await self._block(block)
-            for process in self._running:
-                process.terminate()
-                await self._succeeds(process, "a process that the page left running")
+            while self._running:
+                await self._end(self._running[0])
         finally:
             for process in self._running:
                 if process.returncode is None:
@@ -174,6 +174,8 @@ class Page:
             case ["export", setting]:
                 name, _, value = setting.partition("=")
                 self._environment[name] = value.replace("$PWD", str(self._folder))
+            case ["kill", "%1"]:
+                await self._end(self._running[0])
             case ["pip", "install", *packages]:
                 _check_packages(packages)
             case ["make", *_]:
@@ -194,6 +196,10 @@ class Page:
         if "^C" in each.shown:
             process.send_signal(signal.SIGINT)
             await self._succeeds(process, each.command)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        process.terminate()
+        await self._succeeds(process, "a process that was asked to end")
 
     async def _start(self, *command: str, cwd: Path) -> asyncio.subprocess.Process:
         output = self._terminal.writing

@@ -12,6 +12,7 @@ CORE = {"anyio", "hiredis", "orjson", "pydantic", "redis"}
 THEIRS = {
     "annotated_types",  # pydantic
     "async_timeout",  # redis, before Python 3.11.3
+    "cryptography",  # redis, where it is installed
     "idna",  # anyio
     "pydantic_core",
     "typing_extensions",

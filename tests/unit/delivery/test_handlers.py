@@ -195,7 +195,7 @@ async def test_a_handler_is_called_with_the_event_and_with_the_context_where_it_
 def defined_by(source, **names):
     """A handler as a module of the user's defines it."""
     namespace = {"Created": Created, **names}
-    exec(source, namespace)
+    exec(compile(source, "user.py", "exec", dont_inherit=True), namespace)  # without this file's own __future__
     return namespace["handler"]
 
 

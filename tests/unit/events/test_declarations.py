@@ -204,14 +204,14 @@ def test_what_is_no_event_class_is_named(spec):
 def test_a_class_whose_declaration_failed_is_nobodys_descendant():
     """Python keeps it until the next garbage collection."""
 
-    class Shelf(Event):
+    class Shelf(Event, topic="t"):
         pass
 
     gc.disable()
     try:
         with pytest.raises(ConfigurationError):
 
-            class Broken(Shelf, topic="t", version=0):
+            class Broken(Shelf, version=0):
                 pass
 
         assert [each.__name__ for each in Shelf.__subclasses__()] == ["Broken"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator
+from typing_extensions import TypedDict
 
 from eventbus.errors import ConfigurationError, DecodeError
 from eventbus.events import BigInt, Event, Flat, Value, decode, decode_flat
@@ -55,6 +57,27 @@ def test_the_error_says_where_and_what_but_never_shows_values_or_keys_of_the_dat
     assert str(refused.value) == "Cart cannot be read: lines.1.amount: int_parsing, notes.…: int_parsing, at: timezone_aware"
     assert "secret" not in "".join(traceback.format_exception(refused.value))
     assert refused.value.__context__ is None
+
+
+@dataclass
+class Weight:
+    grams: int
+
+
+class Size(TypedDict):
+    width: int
+
+
+class Parcel(Event):
+    weight: Weight
+    size: Size
+    goes_to: int = Field(validation_alias=AliasChoices("goesTo", "to"))
+
+
+def test_the_error_names_fields_of_every_kind_of_class_and_their_aliases():
+    """Dataclasses, TypedDicts; what the publisher calls a field is a declared name too."""
+    with pytest.raises(DecodeError, match=r"read: weight.grams: int_parsing, size.width: int_parsing, goesTo: int_parsing$"):
+        decode(Parcel, b'{"weight":{"grams":"x"},"size":{"width":"x"},"goesTo":"x"}')
 
 
 def test_the_error_names_the_first_five_mistakes():

@@ -155,9 +155,8 @@ def test_nan_that_slipped_in_is_found_before_it_is_written(value):
 
 
 def test_a_text_that_says_nan_is_a_text():
-    """The quick look at the bytes is not the last word; nor do long numbers beside it matter."""
-    event = create_model("Happened", __base__=Event, x=str, n=int)(x="NaN, -Infinity", n=10**4000)
-    assert b'"NaN, -Infinity"' in encode(event, source="/a")[11]
+    """The quick look at the bytes is not the last word."""
+    assert fields_of(event_with(str, "NaN, -Infinity"))["data"] == '{"x":"NaN, -Infinity"}'
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,20 @@ def flat(entry):
 
 def parts(envelope):
     """All that an envelope says."""
-    names = ("identity", "id", "type", "version", "source", "time", "data", "key", "traceparent", "tracestate", "correlation_id")
+    names = (
+        "identity",
+        "id",
+        "type",
+        "version",
+        "source",
+        "time",
+        "data",
+        "key",
+        "traceparent",
+        "tracestate",
+        "correlation_id",
+        "attributes",
+    )
     return {name: getattr(envelope, name) for name in (*names, "causation_id", "headers")}
 
 
@@ -56,6 +69,7 @@ def test_every_attribute_arrives():
         "correlation_id": "r",
         "causation_id": "c",
         "headers": {"tenant": "ü"},
+        "attributes": dict(list(ENTRY.items())[6:]),
     }
 
 

@@ -1,0 +1,143 @@
+"""From an entry to its handler: whatever stands in the entry, there is an answer, and it shows no payload."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventbus.delivery import Declarations, Ending, Policy, Ready, Settings, Topics, Unready, compile_subscriptions, resolve
+from eventbus.events import Event, Flat, encode, identity
+
+SECRET = "s3cret"
+
+
+class Ordered(Event, topic="orders", version=2, key="order_id"):
+    order_id: str
+    count: int = 1
+
+
+async def handler(event: Ordered): ...
+
+
+def subscription(*, foreign=None):
+    declarations = Declarations()
+    declarations.declare(Ordered, group="g", topic=None, middleware=(), policy=Policy(foreign=foreign))(handler)
+    (compiled,) = compile_subscriptions(declarations, Settings(url="redis://h", service="s"), topics=Topics())
+    return compiled
+
+
+PLAIN, FOREIGN = subscription(), subscription(foreign=Flat(Ordered))
+
+
+def entry(**changes):
+    """A sound entry of our own, changed; None leaves a field out."""
+    fields = encode(Ordered(order_id="o-1"), source="/shop", headers={"tenant": "acme"})
+    found = {name.decode(): value for name, value in zip(fields[::2], fields[1::2], strict=True)} | changes
+    return [part for name, value in found.items() if value is not None for part in (name.encode(), value)]
+
+
+def test_an_entry_of_ours_is_ready_with_its_route_event_and_envelope():
+    """The event has the id it arrived with, so that publishing it again keeps it."""
+    found = resolve(PLAIN, entry(id=b"the-id"))
+    assert isinstance(found, Ready)
+    assert (found.route, found.event) == (PLAIN.routes["Ordered"], Ordered(order_id="o-1"))
+    assert identity(found.event).id == found.envelope.id == "the-id"
+
+
+@pytest.mark.parametrize(
+    ("changes", "ending", "words"),
+    [
+        ({"type": b"Unheard"}, Ending.NOBODY, "no handler of this group names type 'Unheard'"),
+        ({"dataversion": b"3"}, Ending.NEWER, "'Ordered' has version 3, this program knows up to 2"),
+        ({"data": b'{"order_id": 1}'}, Ending.UNDECODABLE, "order_id: string_type"),
+        ({"data": b"{"}, Ending.UNDECODABLE, "Ordered cannot be read"),
+        ({"data": None}, Ending.UNDECODABLE, "no data"),
+        ({"specversion": b"0.3"}, Ending.UNDECODABLE, "specversion is not 1.x"),
+        ({"specversion": None}, Ending.UNDECODABLE, "foreign=Flat(…)"),
+    ],
+)
+def test_what_is_not_given_to_a_handler_says_why(changes, ending, words):
+    """In words for the log."""
+    found = resolve(PLAIN, entry(**changes))
+    assert isinstance(found, Unready)
+    assert found.ending is ending
+    assert words in found.reason
+
+
+@pytest.mark.parametrize("version", [None, b"1", b"2"])
+def test_an_older_version_is_read(version):
+    """Publishers are updated last."""
+    assert isinstance(resolve(PLAIN, entry(dataversion=version)), Ready)
+
+
+def test_an_unknown_type_is_nobodys_before_its_version_and_data_are_looked_at():
+    """Other services' events may be anything."""
+    found = resolve(PLAIN, entry(type=b"Unheard", dataversion=b"999", data=b"\xff"))
+    assert found.ending is Ending.NOBODY
+
+
+def test_a_flat_entry_is_read_where_the_subscription_says_so():
+    """It has no envelope."""
+    found = resolve(FOREIGN, [b"order_id", b"o-1", b"count", b"3", b"customer", b"c-1"])
+    assert found == Ready(FOREIGN.routes["Ordered"], Ordered(order_id="o-1", count=3), None)
+
+
+names = st.sampled_from(
+    [b"specversion", b"id", b"type", b"source", b"time", b"data", b"dataversion", b"partitionkey", b"order_id", b"count", b"ebx", b""]
+) | st.binary(max_size=8)
+values = (
+    st.sampled_from([b"1.0", b"Ordered", b"2", b"0", b"-1", b"", b"null", b"[]", b"2026-11-21T07:16:59.123Z", b"2026-02-30T25:61:61Z"])
+    | st.binary(max_size=40)
+    | st.text(max_size=20).map(lambda text: text.encode(errors="surrogatepass"))
+)
+any_fields = st.lists(st.tuples(names, values), max_size=12).map(lambda pairs: [part for pair in pairs for part in pair])
+
+
+@given(fields=any_fields | st.lists(st.binary(max_size=10), max_size=15))
+def test_whatever_bytes_stand_in_an_entry_there_is_an_answer(fields):
+    """An entry from outside never raises into the loop."""
+    for each in (PLAIN, FOREIGN):
+        assert isinstance(resolve(each, fields), Ready | Unready)
+
+
+ATTRIBUTES = ("specversion", "id", "type", "source", "time", "dataversion", "partitionkey", "order_id")
+
+
+@given(changed=st.dictionaries(st.sampled_from(ATTRIBUTES), st.none() | values, max_size=3), data=st.none() | values)
+def test_a_damaged_entry_of_ours_has_an_answer_too(changed, data):
+    """Nearly right is what finds the gaps."""
+    fields = entry(**changed, **({} if data is None else {"data": data}))
+    for each in (PLAIN, FOREIGN):
+        assert isinstance(resolve(each, fields), Ready | Unready)
+
+
+deep = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(SECRET),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([SECRET, "order_id", "count"]), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(value=deep, how=st.sampled_from(["data", "flat", "cut", "attribute"]))
+def test_no_reason_shows_what_stood_in_the_entry(value, how):
+    """Reasons go to the log, which others read."""
+    data = json.dumps(value).encode()
+    fields = {
+        "data": entry(data=data),
+        "flat": [b"count", data, SECRET.encode(), data],
+        "cut": entry(data=data[:-1] + SECRET.encode()),
+        "attribute": entry(time=data, dataversion=data, specversion=data),
+    }[how]
+    for each in (PLAIN, FOREIGN):
+        found = resolve(each, fields)
+        assert isinstance(found, Ready) or SECRET not in found.reason
+
+
+@pytest.mark.parametrize("depth", [100, 1_000, 100_000])
+def test_deep_nesting_is_undecodable_and_nothing_worse(depth):
+    """No recursion error reaches the loop."""
+    for data in (b"[" * depth + b"]" * depth, b'{"order_id":' * depth + b"1" + b"}" * depth):
+        assert resolve(PLAIN, entry(data=data)).ending is Ending.UNDECODABLE

@@ -1,0 +1,91 @@
+"""The border to redis-py: each of its exceptions becomes the one of ours that tells the reader what to do."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis import exceptions as foreign
+
+from eventbus.errors import BackendRefused, BackendUnavailable
+from eventbus.streams import mapped
+from eventbus.streams.border import code_of, refused, translate
+
+ANSWERS = [
+    (foreign.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), "WRONGTYPE", "another topic name"),
+    (foreign.ResponseError("NOGROUP No such key 'orders'"), "NOGROUP", "group is gone"),
+    (foreign.ResponseError("MISCONF Redis is configured to save"), "MISCONF", "cannot save to disk"),
+    (foreign.ResponseError("UNBLOCKED the stream key no longer exists"), "UNBLOCKED", ""),
+    (foreign.ResponseError("ERR syntax error"), "ERR", ""),
+    (foreign.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "OOM", "raise it, or trim"),
+    (foreign.ReadOnlyError("You can't write against a read only replica."), "READONLY", "point the url at the primary"),
+    (foreign.NoPermissionError("this user has no permissions"), "NOPERM", "permission for this command"),
+    (foreign.NoScriptError("No matching script."), "NOSCRIPT", ""),
+    (foreign.MasterDownError("Link with MASTER is down"), "MASTERDOWN", ""),
+    (foreign.ClusterDownError("CLUSTERDOWN The cluster is down"), "CLUSTERDOWN", ""),
+    (foreign.TryAgainError("TRYAGAIN Multiple keys request during rehashing"), "TRYAGAIN", ""),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "remedy"), ANSWERS, ids=lambda value: value if isinstance(value, str) else "")
+def test_an_error_answer_becomes_a_refusal_with_its_code_once_and_its_remedy(error, code, remedy):
+    """Also where redis-py has cut the code off."""
+    found = refused(error, "reading")
+    assert (found.code, code_of(error)) == (code, code)
+    assert str(found).startswith(f"reading: Redis refused: {code} ")
+    assert str(found).count(code) == 1
+    assert remedy in str(found)
+
+
+@pytest.mark.parametrize("error", [foreign.AuthenticationError("WRONGPASS s3cret"), foreign.AuthorizationError("s3cret")])
+def test_a_wrong_password_is_an_answer_and_is_not_shown(error):
+    """redis-py files it under connection errors, which one would try again."""
+    found = translate(error, "connecting")
+    assert isinstance(found, BackendRefused)
+    assert found.code == "NOAUTH"
+    assert "user and password into the url" in str(found)
+    assert "s3cret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        foreign.ConnectionError("Connection closed by server."),
+        foreign.TimeoutError("Timeout reading from socket"),
+        foreign.InvalidResponse("not a reply"),
+        ConnectionResetError("reset by peer"),
+        BrokenPipeError(),
+        TimeoutError(),
+        EOFError(),
+    ],
+)
+def test_without_an_answer_nobody_knows_whether_it_was_executed(error):
+    """The reason is kept, also where the exception has no text."""
+    found = translate(error, "publishing at redis://host")
+    assert isinstance(found, BackendUnavailable)
+    assert found.maybe_executed
+    assert str(found).startswith(f"publishing at redis://host: no answer from Redis ({type(error).__name__}")
+    assert str(error) in str(found)
+    assert not translate(error, "connecting", maybe_executed=False).maybe_executed
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable("x", maybe_executed=False), BackendRefused("x", code="OOM")])
+def test_what_is_ours_already_stays_what_it_is(error):
+    """It was translated where more was known."""
+    assert translate(error, "anything") is error
+
+
+@pytest.mark.parametrize("error", [foreign.ConnectionError("gone"), OSError("gone"), foreign.ResponseError("ERR no")])
+def test_the_original_exception_is_the_cause_of_ours(error):
+    """For whoever debugs the network."""
+    with pytest.raises((BackendUnavailable, BackendRefused)) as caught, mapped("trying"):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [KeyError("a defect"), asyncio.CancelledError(), KeyboardInterrupt()])
+def test_what_is_no_matter_of_redis_passes_the_border_unchanged(error):
+    """A defect is not an outage, and a cancellation is never swallowed."""
+    with pytest.raises(type(error)) as caught, mapped("trying"):
+        raise error
+    assert caught.value is error
