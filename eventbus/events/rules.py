@@ -106,14 +106,10 @@ def names_in(schema: Any) -> set[str]:
     """All names a class declares for its fields and those of nested classes: what an error may show."""
     found: set[str] = set()
     for _, _, part in _parts(schema, "", {}):
-        # By name in a model, a list in a dataclass: of names, and further down of fields.
-        found.update(_name(each) for each in _items(part.get("fields", ())))
+        # A mapping by name in a model, a list of names in a dataclass.
+        found.update(each for each in _items(part.get("fields", ())) if isinstance(each, str))
         found.update(alias for alias in _read_by(part) if isinstance(alias, str))
     return found
-
-
-def _name(field: Any) -> str:
-    return str(cast("dict[str, Any]", field)["name"] if isinstance(field, dict) else field)
 
 
 def _parts(schema: Any, owner: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventbus import Context, ConfigurationError, Event, EventBus, Router
+from eventbus import ConfigurationError, Context, Event, EventBus, Router
 from eventbus.testing import running
 
 

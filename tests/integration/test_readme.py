@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from tests.servers import Server, packaged
-from tests.support.pages import ROOT, Page
+from tests.support.commands import Command
+from tests.support.pages import ROOT, Page, blocks, typed
 
-SKETCHES = {"design.md", "protocol.md"}
+DOCS = ROOT / "docs"
+
+SKETCHES = {DOCS / "design.md", DOCS / "protocol.md"}
 """They draw what is going to be, beside what is; their blocks are no programs yet."""
 
-PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.name not in SKETCHES)]
+SESSIONS = {DOCS / "cli.md"}
+"""Recorded sessions with crashes and mistakes in them. The commands have tests of their own; here their spelling is held."""
+
+EVERY_PAGE = [ROOT / "README.md", ROOT / "services" / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [page for page in EVERY_PAGE if page not in SKETCHES | SESSIONS]
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
 
 
 @pytest.fixture
@@ -21,10 +35,35 @@ def url():
     server.stop()
 
 
-@pytest.mark.parametrize("path", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+@pytest.mark.parametrize("path", PAGES, ids=name)
 async def test_every_block_of_the_page_runs(path, url, tmp_path):
     """From top to bottom; commands succeed, and what the page shows is printed."""
     await Page(path, url=url, folder=tmp_path).run()
+
+
+@pytest.mark.parametrize("path", sorted(SESSIONS), ids=name)
+async def test_every_command_of_a_recorded_session_exists(path, tmp_path):
+    """Each command and each option is one that its `--help` names."""
+    commands = [shlex.split(each.command) for block in blocks(path.read_text()) for each in typed(block.text)]
+    ours = [words for words in commands if words[0] == "eventbus"]
+    assert ours
+    for command in sorted({words[1] for words in ours}):
+        ended = await (await Command.start(command, "--help", cwd=tmp_path)).ended()
+        assert ended.code == 0, ended
+        used = {word.partition("=")[0] for words in ours if words[1] == command for word in words if word.startswith("--")}
+        assert used <= set(re.findall(r"--[a-z-]+", ended.out)), command
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=name)
+def test_links_between_pages_lead_somewhere(path):
+    """Each relative link names a file or a folder, and a heading that the page has."""
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", path.read_text()):
+        file, _, heading = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, link
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ class Command:
         clean |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment} | ({"EVENTBUS_URL": url} if url else {})
         command = (sys.executable, "-m", "eventbus", *arguments)
         pipe = asyncio.subprocess.PIPE
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A shell's `pytest … &` ignores Ctrl-C, and so would what it starts.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # A session of its own, as in a terminal of its own: signals to its group reach nobody else.
         return cls(
             await asyncio.create_subprocess_exec(*command, cwd=cwd, env=clean, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)

@@ -63,21 +63,30 @@ def typed(text: str) -> list[Typed]:
 
 
 class Terminal:
-    """What all processes of a page print, claimed line by line: two of them may print in either order."""
+    """What the processes of a page print, claimed line by line: two of them may print in either order.
+
+    Each has a pipe of its own, so that the lines of two never run into each other.
+    """
 
     def __init__(self) -> None:
-        self._reading, self.writing = os.pipe()
-        os.set_blocking(self._reading, False)
-        self._rest = b""
+        self._begun: dict[int, bytes] = {}
         self._unclaimed: list[str] = []
         self._printed: list[str] = []
         self._more = asyncio.Event()
-        asyncio.get_running_loop().add_reader(self._reading, self._read)
+
+    def opened(self) -> int:
+        """Make a place for a process to write to; the caller closes its own copy."""
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        self._begun[reading] = b""
+        asyncio.get_running_loop().add_reader(reading, self._read, reading)
+        return writing
 
     async def saw(self, shown: str, *, more: bool) -> None:
         """Claim a line as the page shows it, an ellipsis standing for anything; where more may come, wait for it."""
         pattern = re.compile(".*".join(map(re.escape, shown.split("…"))))
-        self._read()
+        for pipe in list(self._begun):
+            self._read(pipe)
         try:
             async with asyncio.timeout(DEADLINE):
                 while not self._claim(pattern):
@@ -88,9 +97,8 @@ class Terminal:
             raise AssertionError(f"nobody prints {shown!r}, but:\n{self}") from None
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._reading)
-        os.close(self._reading)
-        os.close(self.writing)
+        for pipe in list(self._begun):
+            self._end(pipe)
 
     def __str__(self) -> str:
         return "\n".join(self._printed)
@@ -101,13 +109,19 @@ class Terminal:
             self._unclaimed.remove(found)
         return found is not None
 
-    def _read(self) -> None:
+    def _read(self, pipe: int) -> None:
         with suppress(BlockingIOError):
-            while chunk := os.read(self._reading, 1 << 16):
-                *lines, self._rest = (self._rest + chunk).split(b"\n")
+            while chunk := os.read(pipe, 1 << 16):
+                *lines, self._begun[pipe] = (self._begun[pipe] + chunk).split(b"\n")
                 self._printed += (new := [line.decode().rstrip() for line in lines])
                 self._unclaimed += new
-        self._more.set()
+                self._more.set()
+            self._end(pipe)
+
+    def _end(self, pipe: int) -> None:
+        asyncio.get_running_loop().remove_reader(pipe)
+        os.close(pipe)
+        del self._begun[pipe]
 
 
 class Page:
@@ -202,8 +216,11 @@ class Page:
         await self._succeeds(process, "a process that was asked to end")
 
     async def _start(self, *command: str, cwd: Path) -> asyncio.subprocess.Process:
-        output = self._terminal.writing
-        process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=self._environment, stdout=output, stderr=output)
+        output = self._terminal.opened()
+        try:
+            process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=self._environment, stdout=output, stderr=output)
+        finally:
+            os.close(output)
         self._running.append(process)
         return process
 

@@ -14,11 +14,11 @@ async def test_credit_is_what_is_left_of_the_limit_and_never_negative():
     """What was recovered may exceed it."""
     in_hand = InHand(2)
     held = [delivery() for _ in range(3)]
-    credits = [in_hand.credit]
+    left = [in_hand.credit]
     for each in held:
         assert in_hand.take(each)
-        credits.append(in_hand.credit)
-    assert (credits, len(in_hand)) == ([2, 1, 0, 0], 3)
+        left.append(in_hand.credit)
+    assert (left, len(in_hand)) == ([2, 1, 0, 0], 3)
     for each in held:
         in_hand.settled(each)
     assert (in_hand.credit, len(in_hand), in_hand.left) == (2, 0, 0)

@@ -41,7 +41,14 @@ def test_everything_an_envelope_says_is_shown():
         *(b"time", b"2026-11-21T07:16:59.123Z", b"partitionkey", b"k-1", b"tenant", b"acme"),
         *(b"correlationid", b"c-1", b"causationid", b"c-2"),
     )
-    assert (ctx.id, ctx.type, ctx.topic, ctx.group, ctx.entry_id, ctx.attempt) == ("e-1", "Happened", "happenings", "audit", "1700000000000-5", 1)
+    assert (ctx.id, ctx.type, ctx.topic, ctx.group, ctx.entry_id, ctx.attempt) == (
+        "e-1",
+        "Happened",
+        "happenings",
+        "audit",
+        "1700000000000-5",
+        1,
+    )
     assert (ctx.time, ctx.key, dict(ctx.headers)) == (datetime(2026, 11, 21, 7, 16, 59, 123_000, tzinfo=UTC), "k-1", {"tenant": "acme"})
     assert (ctx.correlation_id, ctx.causation_id, ctx.state) == ("c-1", "c-2", {"db": 1})
 

@@ -98,7 +98,9 @@ def test_handlers_of_one_group_share_a_subscription_and_divide_its_types():
 
 def test_a_class_without_topic_needs_one_in_the_subscription():
     """Else it would wait for events that come nowhere."""
-    with pytest.raises(ConfigurationError, match=r"one subscribes to Alone, but neither .* names a topic: write class Alone\(Event, topic="):
+    with pytest.raises(
+        ConfigurationError, match=r"one subscribes to Alone, but neither .* names a topic: write class Alone\(Event, topic="
+    ):
         declared((Alone, one, {}))
     (subscription,) = declared((Alone, one, {"topic": "somewhere"}))
     assert subscription.topic == "somewhere"
@@ -107,7 +109,9 @@ def test_a_class_without_topic_needs_one_in_the_subscription():
 def test_one_function_twice_in_a_group_is_a_conflict_as_two_functions_are():
     """An event goes to one handler of a group."""
     for second in (one, two):
-        with pytest.raises(ConfigurationError, match=rf"group 'g' on topic 'accounts': .*one and .*{second.__name__} both handle 'SignedUp'"):
+        with pytest.raises(
+            ConfigurationError, match=rf"group 'g' on topic 'accounts': .*one and .*{second.__name__} both handle 'SignedUp'"
+        ):
             declared((SignedUp, one, {"group": "g"}), (SignedUp, second, {"group": "g"}))
     assert len(declared((SignedUp, one, {"group": "g"}), (SignedUp, two, {"group": "h"}))) == 2
 

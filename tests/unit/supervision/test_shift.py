@@ -1,0 +1,113 @@
+"""How a consumer's working time ends: in order, within bounds, whatever a step does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from eventbus.errors import BackendUnavailable
+from eventbus.supervision.shift import Shift, _first
+from tests.support.entries import SETTINGS
+
+STEPS = ["stop", "drained", "cut", "idle", "flush", "loops end", "leave"]
+
+
+class Consumer:
+    """A consumer whose steps are noted, and go as they are told."""
+
+    def __init__(self, **going):
+        self.log, self._going = [], going
+        self.subscription, self.counts = "orders/charge", "counts"
+        self.executors = SimpleNamespace(run=self._loop, cut=lambda: self.log.append("cut"), wait_until_idle=self._step("idle"))
+        self.settler = SimpleNamespace(run=self._loop, flush=self._step("flush"))
+        self.fetcher = SimpleNamespace(run=self._loop, stop=self._step("stop"), stopping=asyncio.Event())
+        self.in_hand = self
+        self.wait_until_empty = self._step("drained")
+        self.leave = self._step("leave")
+        self.looping = 0
+
+    def __len__(self):
+        return 7
+
+    async def announce(self):
+        pass
+
+    def _step(self, name):
+        async def step():
+            error = self._going.get(name)
+            if error is not None:
+                await error() if callable(error) else None
+                raise error
+            self.log.append(name)
+
+        return step
+
+    async def _loop(self, alive):
+        self.looping += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.looping -= 1
+            if not self.looping:
+                self.log.append("loops end")
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+async def ended(consumer, settings=SETTINGS, *, hurry=False):
+    """Begin a shift, end it, and return what happened."""
+    shift, hurrying = Shift(consumer, settings), asyncio.Event()
+    await shift.begin()
+    while consumer.looping < 3:
+        await asyncio.sleep(0)
+    if hurry:
+        hurrying.set()
+    await shift.end(hurrying)
+    return consumer.log
+
+
+async def test_a_shift_ends_step_by_step_in_this_order(caplog):
+    """Reading first; the group is left when nothing runs any more."""
+    assert await ended(Consumer()) == STEPS
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
+
+
+@pytest.mark.parametrize("step", ["stop", "idle", "flush", "leave"])
+async def test_a_step_without_redis_is_said_and_does_not_stop_the_others(step, caplog):
+    """A process ends although Redis is gone."""
+    assert await ended(Consumer(**{step: BackendUnavailable("Redis is gone")})) == [each for each in STEPS if each != step]
+    assert "failed: Redis is gone" in caplog.text
+
+
+@pytest.mark.parametrize("step", ["stop", "idle", "flush", "leave"])
+async def test_a_step_that_hangs_is_given_up_after_the_grace_and_said(step, caplog, monkeypatch):
+    """Orchestrators kill what does not end."""
+    monkeypatch.setattr("eventbus.supervision.shift.GRACE", 0.01)
+    assert await ended(Consumer(**{step: never})) == [each for each in STEPS if each != step]
+    assert "did not end within 0.01 s" in caplog.text
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+async def test_handlers_are_cut_at_the_deadline_or_when_somebody_hurries(hurry, caplog):
+    """What is still in hand then stays pending, and is counted."""
+    settings = replace(SETTINGS, drain=3600 if hurry else 0.01)
+    assert await ended(Consumer(drained=never), settings, hurry=hurry) == [each for each in STEPS if each != "drained"]
+    assert "the drain ended with 7 entries in hand; they stay pending" in caplog.text
+
+
+async def happens():
+    pass
+
+
+@pytest.mark.parametrize(
+    ("wanted", "other", "seconds", "expected"),
+    [(happens, never, 3600, True), (never, happens, 3600, False), (never, never, 0.001, False), (happens, never, 0.001, True)],
+)
+async def test_waiting_for_the_first_of_two_within_a_time_tells_whether_it_was_the_wanted_one(wanted, other, seconds, expected):
+    """The other and the clock are the same answer: no. Nothing of it runs on."""
+    assert await _first(wanted, other, seconds) is expected
