@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 
 import pytest
@@ -62,6 +63,15 @@ def own_server(request):
 def redis_server(own_server):
     """One server of the test's own."""
     return own_server()
+
+
+@pytest.fixture(autouse=True)
+def _leaves_logging():
+    # A command line that is run inside the tests sets levels, as it should for its own process.
+    logger = logging.getLogger("eventbus")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

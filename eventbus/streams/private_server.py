@@ -29,6 +29,9 @@ START_TIMEOUT: Final = 15.0
 PAUSE: Final = 0.01
 """Seconds between two looks at a server that does not answer yet."""
 
+_NOTICE: Final = 2.0
+"""Seconds a watchdog may take to notice that its server ended."""
+
 _STOP_TIMEOUT: Final = watchdog.GRACE + 5.0  # the watchdog kills after its grace; what follows is milliseconds
 _ANSWER_TIMEOUT: Final = 2.0
 _SOCKET, _OWNER, _LOG = "redis.sock", "owner", "server.log"
@@ -86,8 +89,9 @@ class PrivateServer:
         )
 
     def serves(self) -> bool:
-        """Whether the server still runs."""
-        return not self._ended(0) or ask(self.socket) is not None
+        """Whether the server still runs; one that is too busy to answer does."""
+        # One that was just killed refuses connections at once; its watchdog notices a moment later.
+        return ask(self.socket) is not None or not self._ended(_NOTICE)
 
     def stop(self) -> None:
         """End the server and wait until its data is written and its private directory is gone."""

@@ -42,19 +42,25 @@ async def test_an_event_whose_handler_raised_stays_pending(caplog):
     assert "no such account" in str(record.exc_info[1])
 
 
-@pytest.mark.parametrize("reason", ["other fields", "a newer version"])
-async def test_an_event_that_this_program_cannot_read_stays_pending(caplog, reason):
+class WithNumber(Event, topic="orders", type="OrderCreated"):
+    """Another program's idea of the same type: it has no `order_id`."""
+
+    number: int
+
+
+class OrderCreatedNext(Event, topic="orders", type="OrderCreated", version=2):
+    """What the next release publishes. Its data could be read, but may mean something else."""
+
+    order_id: str
+    number: int
+
+
+@pytest.mark.parametrize(
+    ("theirs", "counted"),
+    [(WithNumber(number=7), "undecodable"), (OrderCreatedNext(order_id="o-2", number=7), "newer")],
+)
+async def test_an_event_that_this_program_cannot_read_stays_pending(caplog, theirs, counted):
     """Old workers in a rolling deployment must not destroy what the new ones publish."""
-    if reason == "other fields":
-
-        class Theirs(Event, topic="orders", type="OrderCreated"):
-            number: int
-
-    else:
-
-        class Theirs(Event, topic="orders", type="OrderCreated", version=2):
-            number: int
-
     bus = EventBus("embedded://", service="billing")
     passed = asyncio.Event()
 
@@ -63,14 +69,14 @@ async def test_an_event_that_this_program_cannot_read_stays_pending(caplog, reas
         passed.set()
 
     with caplog.at_level(logging.ERROR, logger="eventbus"):
-        async with running(bus):
-            await bus.publish(Theirs(number=7))
+        async with running(bus) as run:
+            await bus.publish(theirs)
             await bus.publish(OrderCreated(order_id="o-1"))
             await passed.wait()
-            assert bus.consumers[0].counts.undecodable + bus.consumers[0].counts.newer == 1
+            assert getattr(bus.consumers[0].counts, counted) == 1
 
+    assert run.handled(OrderCreated) == [OrderCreated(order_id="o-1")]
     assert "stays pending" in caplog.text
-    assert "number" not in caplog.text.replace("numbers", "")  # logs never show what an event holds
 
 
 async def test_what_cannot_be_published_is_said_before_anything_is_written():

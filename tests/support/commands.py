@@ -66,7 +66,9 @@ class Command:
     async def kill(self) -> None:
         if self.process.returncode is None:
             self.process.kill()
-        await self.process.communicate()
+        await self.process.wait()
+        # Not read to its end: a child that outlives it, which is a failure of its own, would hold the pipe.
+        self.process._transport.close()
 
     async def _line(self, stream: asyncio.StreamReader, containing: str) -> str:
         async with asyncio.timeout(DEADLINE):
