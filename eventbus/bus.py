@@ -64,6 +64,11 @@ class EventBus(Subscribes):
         lifespan: Called with the bus when it begins to consume; an asynchronous context manager that lasts
             until the last handler ended, and whose value contexts show as `ctx.state`.
 
+    Attributes:
+        middleware: The layers; may be changed until the bus opens.
+        on_published: Called with each event and its `Published` after Redis confirmed it, on the event loop:
+            for counters and audits. Must not block; what it raises, `publish` raises.
+
     Raises:
         ConfigurationError: An argument is wrong.
     """

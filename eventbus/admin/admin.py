@@ -10,7 +10,6 @@ from eventbus.admin.replies import glob_escaped, pairs, seconds_since, text
 from eventbus.errors import BackendRefused
 from eventbus.events import Topic, check_name
 from eventbus.streams import Wire, keys
-from eventbus.streams.connections import ADMIN_TIMEOUT
 from eventbus.streams.probe import parse_info
 
 if TYPE_CHECKING:
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventbus.streams import Connections
+
+ADMIN_TIMEOUT: Final = 30.0
+"""Seconds a command may take: MEMORY USAGE and long XRANGEs are slow on large streams."""
 
 SCAN_COUNT: Final = 1000
 """Keys a SCAN looks at a call."""

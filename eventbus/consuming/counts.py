@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(slots=True)
@@ -38,3 +38,8 @@ class Counts:
     orphaned: int = 0
     regrouped: int = 0
     trimmed: int = 0
+
+    def __str__(self) -> str:
+        """What is not zero, in words."""
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return ", ".join(f"{name} {count}" for name, count in found.items() if count) or "nothing happened"

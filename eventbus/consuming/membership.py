@@ -74,7 +74,7 @@ class Membership:
             return
         waiting = await self._commands.waiting_after(subscription.start)
         if waiting:
-            number = f"{COUNT_LIMIT}+" if waiting > COUNT_LIMIT else str(waiting)
+            number = f"{COUNT_LIMIT}+ entries" if waiting > COUNT_LIMIT else f"{waiting} entr{'y' if waiting == 1 else 'ies'}"
             unserved = await self._commands.unserved(self._settings.service, silence=self._settings.lease)
             hint = f"; groups of this service that nobody serves now: {', '.join(unserved)}" if unserved else ""
-            _log.warning("the new group %s will handle %s entries that are already in the topic%s", subscription, number, hint)
+            _log.warning("the new group %s begins with %s already in the topic%s", subscription, number, hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventbus.delivery.handlers import Handler, Invoke, Middleware, handler_name, inspect_handler, short_name
 from eventbus.delivery.retry import Retry

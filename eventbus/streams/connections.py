@@ -6,7 +6,6 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for a connection with its handshake."""
-
-ADMIN_TIMEOUT: Final = 30.0
-"""Seconds an admin command may take: MEMORY USAGE and long XRANGEs are slow on large streams."""
 
 
 class Connections:
@@ -43,18 +39,13 @@ class Connections:
         It has no read timeout of its own: redis-py would start a task for every write to enforce it.
         `Wire` puts one deadline around a whole exchange instead.
         """
-        return self._kind()(**self._options(read_timeout=None))
-
-    def client(self) -> Redis:
-        """Make a client for admin commands, with a small pool of its own. Close it with `aclose()`."""
-        pool = ConnectionPool(connection_class=self._kind(), max_connections=4, **self._options(read_timeout=ADMIN_TIMEOUT))
-        return Redis.from_pool(pool)
+        return self._kind()(**self._options())
 
     def _kind(self) -> type[AbstractConnection]:
         kinds = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
         return kinds[self.address.scheme]
 
-    def _options(self, *, read_timeout: float | None) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         return {
             "db": self.address.db,
             "username": self.address.username,
@@ -65,7 +56,7 @@ class Connections:
             "encoding": "utf-8",
             "encoding_errors": "strict",
             "decode_responses": False,
-            "socket_timeout": read_timeout,
+            "socket_timeout": None,  # `Wire` sets a deadline for each exchange
             "socket_connect_timeout": CONNECT_TIMEOUT,
             "socket_read_size": 65536,
             "health_check_interval": 0,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from eventbus.errors import BackendError
 
 if TYPE_CHECKING:
-    from eventbus.delivery import Alive, Backoff
     from collections.abc import Awaitable, Callable
+
+    from eventbus.delivery import Alive, Backoff
 
 _log = logging.getLogger("eventbus.supervision")
 

@@ -98,6 +98,8 @@ class Runtime:
         self.shifts = [Shift(consumer, self.settings) for consumer in joined]
         for shift in self.shifts:
             await shift.begin()
+        names = ", ".join(map(str, subscriptions)) or "nothing (no subscriptions)"
+        _log.info("%s consumes %s at %s", self.name, names, self.connections.address)
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Stop to read, finish what is in hand, leave the groups: all consumers at once."""

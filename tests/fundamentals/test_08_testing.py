@@ -75,7 +75,7 @@ async def test_wiring_is_checked_when_the_bus_opens(bus):
     """A test that only opens the bus finds wrong signatures, conflicts and missing topics."""
 
     @bus.subscribe(OrderCreated, group="wrong")
-    async def wrong(event: OrderCreated, session: object) -> None: ...
+    async def wrong(event: OrderCreated, database: object) -> None: ...
 
-    with pytest.raises(ConfigurationError, match="parameter 'session' with annotation object; after the event only `ctx: Context`"):
+    with pytest.raises(ConfigurationError, match="parameter 'database' with annotation object; after the event only `ctx: Context`"):
         await bus.open()

@@ -368,7 +368,7 @@ async def test_a_new_group_starts_at_the_earliest_entry_and_says_how_many_wait(r
     async with running(bus_with("collect")) as run:
         await run.idle()
         assert len(run.handled(OrderCreated)) == 3
-    assert "billing.collect will handle 3 entries" in caplog.text
+    assert "billing.collect begins with 3 entries already in the topic" in caplog.text
     assert "nobody serves now: billing.charge" in caplog.text
 
 

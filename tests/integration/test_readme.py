@@ -11,16 +11,18 @@ from tests.servers import Server, packaged
 from tests.support.commands import Command
 from tests.support.pages import ROOT, Page, blocks, typed
 
+pytestmark = pytest.mark.timeout(180)  # a page starts a dozen processes, one after another
+
 DOCS = ROOT / "docs"
 
 SKETCHES = {DOCS / "design.md", DOCS / "protocol.md"}
 """They draw what is going to be, beside what is; their blocks are no programs yet."""
 
-SESSIONS = {DOCS / "cli.md"}
-"""Recorded sessions with crashes and mistakes in them. The commands have tests of their own; here their spelling is held."""
+TRANSCRIPTS = {DOCS / "cli.md"}
+"""Transcripts with crashes and mistakes in them. The commands have tests of their own; here their spelling is held."""
 
 EVERY_PAGE = [ROOT / "README.md", ROOT / "services" / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-PAGES = [page for page in EVERY_PAGE if page not in SKETCHES | SESSIONS]
+PAGES = [page for page in EVERY_PAGE if page not in SKETCHES | TRANSCRIPTS]
 
 
 def name(page):
@@ -41,8 +43,8 @@ async def test_every_block_of_the_page_runs(path, url, tmp_path):
     await Page(path, url=url, folder=tmp_path).run()
 
 
-@pytest.mark.parametrize("path", sorted(SESSIONS), ids=name)
-async def test_every_command_of_a_recorded_session_exists(path, tmp_path):
+@pytest.mark.parametrize("path", sorted(TRANSCRIPTS), ids=name)
+async def test_every_command_of_a_transcript_exists(path, tmp_path):
     """Each command and each option is one that its `--help` names."""
     commands = [shlex.split(each.command) for block in blocks(path.read_text()) for each in typed(block.text)]
     ours = [words for words in commands if words[0] == "eventbus"]

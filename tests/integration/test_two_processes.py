@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EACH = 10_000
+DEADLINE = 50.0  # seconds; reached only by a failure
 
 
 @asynccontextmanager
@@ -52,8 +53,9 @@ async def test_each_group_handles_each_of_twenty_thousand_events_exactly_once(re
         while (await redis_client.info("clients"))["blocked_clients"] < 3:  # all of them read, and there is nothing yet
             pass
         publishers = [await stack.enter_async_context(member(redis_url, "publish", path.name, EACH, path)) for path in confirmed]
-        for _, reader in groups:
-            await reader.readexactly(2 * EACH)
+        async with asyncio.timeout(DEADLINE):
+            for _, reader in groups:
+                await reader.readexactly(2 * EACH)
         assert [await publisher.wait() for publisher in publishers] == [0, 0]
         consumers = [process for processes, _ in groups for process in processes]
         for process in consumers:

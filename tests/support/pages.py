@@ -125,7 +125,7 @@ class Terminal:
 
 
 class Page:
-    """Runs one page from top to bottom, as a reader would: one folder, one shell, one Python session.
+    """Runs one page from top to bottom, as a reader would: one folder, one shell, one Python prompt.
 
     - A `python` block that begins with `# name.py` is saved as that file. Any other is run here and now, after
       those before it, with `await` allowed at the top as in `python -m asyncio`.
@@ -232,7 +232,7 @@ class Page:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # Neither this session's settings nor those of a `make` around it.
+    # Neither the settings around the tests nor those of a `make` around it.
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("EVENTBUS_", "MAKE", "MFLAGS"))}
     return clean | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
 

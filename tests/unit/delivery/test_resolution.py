@@ -17,6 +17,7 @@ SECRET = "s3cret"
 class Ordered(Event, topic="orders", version=2, key="order_id"):
     order_id: str
     count: int = 1
+    extras: dict[str, int] | None = None
 
 
 async def handler(event: Ordered): ...
@@ -116,7 +117,9 @@ def test_a_damaged_entry_of_ours_has_an_answer_too(changed, data):
 
 deep = st.recursive(
     st.none() | st.booleans() | st.integers() | st.just(SECRET),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([SECRET, "order_id", "count"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([SECRET, "order_id", "count", "extras"]), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 
@@ -134,6 +137,12 @@ def test_no_reason_shows_what_stood_in_the_entry(value, how):
     for each in (PLAIN, FOREIGN):
         found = resolve(each, fields)
         assert isinstance(found, Ready) or SECRET not in found.reason
+
+
+def test_no_reason_shows_a_key_of_the_data():
+    """Keys are payload as much as values are: addresses, names, tokens."""
+    found = resolve(PLAIN, entry(data=b'{"order_id": "o-1", "extras": {"s3cret": "many"}}'))
+    assert found == Unready(Ending.UNDECODABLE, "Ordered cannot be read: extras.…: int_parsing")
 
 
 @pytest.mark.parametrize("depth", [100, 1_000, 100_000])

@@ -37,7 +37,17 @@ def test_an_error_answer_becomes_a_refusal_with_its_code_once_and_its_remedy(err
     assert remedy in str(found)
 
 
-@pytest.mark.parametrize("error", [foreign.AuthenticationError("WRONGPASS s3cret"), foreign.AuthorizationError("s3cret")])
+def wrapped(error):
+    """As redis-py raises it on a unix socket."""
+    outer = foreign.ConnectionError(f"Error connecting: {error}")
+    outer.__cause__ = error
+    return outer
+
+
+WRONG = [foreign.AuthenticationError("WRONGPASS s3cret"), foreign.AuthorizationError("s3cret")]
+
+
+@pytest.mark.parametrize("error", [*WRONG, *map(wrapped, WRONG)])
 def test_a_wrong_password_is_an_answer_and_is_not_shown(error):
     """redis-py files it under connection errors, which one would try again."""
     found = translate(error, "connecting")

@@ -7,7 +7,6 @@ import ssl
 from itertools import pairwise
 
 import pytest
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
 from eventbus.streams import Address, Connections
@@ -64,7 +63,7 @@ def test_every_option_of_a_connection_is_spelled_out_or_left_alone_for_a_reason(
     """An option that a new redis-py brings is noticed here, before its default is."""
     constructors = [each for each in kind.__mro__ if issubclass(each, AbstractConnection)]
     offered = parameters(*constructors)
-    spelled = set(Connections(Address.parse(url), name="me")._options(read_timeout=None))
+    spelled = set(Connections(Address.parse(url), name="me")._options())
     assert spelled <= offered
     assert offered - spelled - LEFT_TO_REDIS_PY == set()
 
@@ -72,11 +71,6 @@ def test_every_option_of_a_connection_is_spelled_out_or_left_alone_for_a_reason(
 def test_nothing_that_redis_py_dropped_stays_on_the_list_of_what_is_left_to_it():
     """A reason without an option helps nobody."""
     assert parameters(AbstractConnection, *URLS.values()) >= LEFT_TO_REDIS_PY
-
-
-def test_the_pool_of_an_admin_client_has_no_option_beyond_those():
-    """Its connections are made with the same ones."""
-    assert parameters(ConnectionPool) == {"connection_class", "max_connections", "maint_notifications_config"}
 
 
 @pytest.mark.parametrize(("url", "kind"), URLS.items())
@@ -110,26 +104,10 @@ def test_a_tls_connection_verifies_the_server(tmp_path):
     assert (context.ca_certs, context.certfile, context.keyfile) == tuple(f"{tmp_path}/{name}" for name in ("ca", "cert", "key"))
 
 
-async def test_an_admin_client_has_few_connections_and_a_longer_patience():
-    """Its commands may walk a large stream, and it never shares a connection with a reader."""
-    client = Connections(Address.parse("redis://host"), name="me").client()
-    pool = client.connection_pool
-    connection = pool.make_connection()
-    assert (pool.max_connections, connection.socket_timeout, connection.protocol, connection.retry.get_retries()) == (4, 30.0, 2, 0)
-    assert not client.get_encoder().decode_responses
-    await client.aclose()
-
-
-def test_the_options_show_no_url():
-    """They are handed to redis-py, which prints its pool."""
-    client = Connections(Address.parse("redis://shop:s3cret@host"), name="me").client()
-    assert "s3cret" not in repr(client.connection_pool)
-
-
 @pytest.mark.parametrize(("one", "two"), list(pairwise(URLS)))
 def test_all_kinds_share_what_has_nothing_to_do_with_the_transport(one, two):
     """One place to look at."""
-    options = [Connections(Address.parse(url), name="me")._options(read_timeout=1.0) for url in (one, two)]
+    options = [Connections(Address.parse(url), name="me")._options() for url in (one, two)]
     common = parameters(AbstractConnection) & options[0].keys() & options[1].keys() - {"retry"}
     assert len(common) > 12
     assert {name: options[0][name] for name in common} == {name: options[1][name] for name in common}

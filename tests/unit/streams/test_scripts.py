@@ -86,11 +86,14 @@ async def test_a_server_that_forgot_a_script_is_sent_its_text_once():
 
 
 async def test_any_other_refusal_of_a_script_is_raised():
-    """It is an answer, not a lost script."""
+    """It is an answer, not a lost script: nothing is sent again."""
+    sent = []
 
     class Refusing:
         async def one(self, *words):
+            sent.append(words[0])
             raise BackendRefused("full", code="OOM")
 
     with pytest.raises(BackendRefused, match="full"):
         await run_script(Refusing(), "ack", ("stream",), ("g",))
+    assert sent == ["EVALSHA"]
