@@ -42,7 +42,7 @@ bench-import: $(VENV)/.dev ## What `import eventbus` costs
 	@$(BIN)/python benchmarks/import_time.py
 
 format: $(VENV)/.dev ## Format and sort imports
-	$(BIN)/ruff check --select I,RUF100 --fix
+	$(BIN)/ruff check --fix --fixable I
 	$(BIN)/ruff format
 
 lock: $(BIN)/uv ## Write requirements/*.lock from pyproject.toml (UPGRADE=1 for the newest versions)

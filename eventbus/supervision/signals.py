@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks to finish, the second to hurry."""
+"""SIGTERM and SIGINT: the first asks to finish, the second (another, or the same a moment later) to hurry."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import logging
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 _log = logging.getLogger("eventbus.supervision")
+
+
+TOGETHER: Final = 0.5
+"""Seconds in which a signal that comes twice is one wish: a service manager that signals every process of a
+group reaches a worker directly and by way of its parent."""
 
 
 @dataclass(slots=True)
@@ -26,15 +31,29 @@ class StopRequest:
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    _first: tuple[str, float] | None = None
 
-    def received(self, name: str) -> None:
-        """Take note of a signal."""
+    def received(self, name: str, now: float) -> None:
+        """Take note of a signal.
+
+        Args:
+            name: Its name.
+            now: Seconds of a monotonic clock.
+        """
+        if self._first is None:
+            self._first = name, now
+        elif name == self._first[0] and now - self._first[1] < TOGETHER:
+            return
         if self.stop.is_set():
             _log.warning("%s again: ending without waiting for handlers", name)
             self.hurry.set()
         else:
             _log.info("%s: finishing what is in hand", name)
             self.stop.set()
+
+
+def _note(request: StopRequest, name: str) -> None:
+    request.received(name, asyncio.get_running_loop().time())
 
 
 @contextmanager
@@ -49,7 +68,7 @@ def stop_on_signals() -> Generator[StopRequest]:
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
             before[number] = signal.getsignal(number)
-            loop.add_signal_handler(number, request.received, number.name)
+            loop.add_signal_handler(number, _note, request, number.name)
         except (ValueError, RuntimeError, NotImplementedError):
             before.pop(number, None)
     try:

@@ -53,7 +53,7 @@ async def test_a_second_signal_ends_without_waiting_and_what_ran_stays_pending(r
 
     @bus.subscribe(OrderCreated, group="charge", concurrency=2, prefetch=2)
     async def charge(event: OrderCreated) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM if event.order_id == "o-0" else signal.SIGINT)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -73,7 +73,7 @@ async def test_a_handler_that_swallows_its_cancellation_is_no_success(redis_url,
     @bus.subscribe(OrderCreated, group="charge", concurrency=1, prefetch=1)
     async def charge(event: OrderCreated) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:

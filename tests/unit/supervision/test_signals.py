@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from eventbus.supervision import stop_on_signals
+from eventbus.supervision import StopRequest, stop_on_signals
 
 BOTH = (signal.SIGTERM, signal.SIGINT)
 
@@ -26,10 +26,9 @@ def _restored():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("first", BOTH)
-@pytest.mark.parametrize("second", BOTH)
+@pytest.mark.parametrize(("first", "second"), [BOTH, BOTH[::-1]])
 async def test_the_first_signal_asks_to_stop_and_the_second_to_hurry(first, second, caplog):
-    """Whichever of the two they are; both are said."""
+    """Whichever of the two comes first; both are said."""
     caplog.set_level("INFO")
     with stop_on_signals() as request:
         os.kill(os.getpid(), first)
@@ -41,6 +40,16 @@ async def test_the_first_signal_asks_to_stop_and_the_second_to_hurry(first, seco
         f"{first.name}: finishing what is in hand",
         f"{second.name} again: ending without waiting for handlers",
     ]
+
+
+@pytest.mark.parametrize(("name", "later", "hurries"), [("SIGTERM", 0.4, False), ("SIGTERM", 0.6, True), ("SIGINT", 0.0, True)])
+async def test_the_same_signal_twice_in_a_moment_is_one_wish(name, later, hurries):
+    """A service manager may signal a worker and its parent, who passes the signal on."""
+    request = StopRequest()
+    request.received("SIGTERM", 10.0)
+    request.received(name, 10.0 + later)
+    assert request.stop.is_set()
+    assert request.hurry.is_set() is hurries
 
 
 @pytest.mark.parametrize("raises", [False, True])
@@ -70,7 +79,7 @@ def test_outside_of_the_main_thread_signals_are_left_alone_and_the_request_can_b
 
     async def main():
         with stop_on_signals() as request:
-            request.received("SIGTERM")
+            request.received("SIGTERM", 0.0)
             await request.stop.wait()
             seen.append(handlers())
 
