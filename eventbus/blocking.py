@@ -26,8 +26,18 @@ class BlockingBus:
     """The publishing half of a bus, for synchronous code and any number of threads."""
 
     def __init__(self, portal: BlockingPortal, publisher: Publisher) -> None:
-        self._portal = portal
+        self._open_portal: BlockingPortal | None = portal
         self._publisher = publisher
+
+    def close(self) -> None:
+        """Refuse what comes after the block."""
+        self._open_portal = None
+
+    @property
+    def _portal(self) -> BlockingPortal:
+        if self._open_portal is None:
+            raise LifecycleError("the block of bus.blocking() has ended: publish inside it")
+        return self._open_portal
 
     def publish(
         self,
@@ -59,9 +69,13 @@ def blocking_bus(settings: Settings) -> Generator[BlockingBus]:
     with start_blocking_portal() as portal:
         runtime = portal.call(Runtime.open, settings, Topics())
         try:
-            yield BlockingBus(portal, runtime.publisher)
+            bus = BlockingBus(portal, runtime.publisher)
+            try:
+                yield bus
+            finally:
+                bus.close()
         finally:
-            portal.call(runtime.close)
+            portal.call(partial(runtime.close, patience=PUBLISH_TIMEOUT))
 
 
 def _refuse_on_a_loop() -> None:

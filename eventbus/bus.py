@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
@@ -23,10 +25,10 @@ from eventbus.delivery import (
 )
 from eventbus.errors import LifecycleError
 from eventbus.router import Router, Subscribes, check_router
-from eventbus.supervision import Runtime, StopRequest, stop_on_signals
+from eventbus.supervision import Runtime, StopRequest, finish, stop_on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
 
@@ -68,6 +70,8 @@ class EventBus(Subscribes):
         middleware: The layers; may be changed until the bus opens.
         on_published: Called with each event and its `Published` after Redis confirmed it, on the event loop:
             for counters and audits. Must not block; what it raises, `publish` raises.
+        stuck: Handlers that were still running when the last `run` or `consuming` ended, since they ignored
+            their cancel or sat in a thread: only the end of the process ends them.
 
     Raises:
         ConfigurationError: An argument is wrong.
@@ -100,8 +104,11 @@ class EventBus(Subscribes):
         )
         self.middleware: list[Middleware] = list(middleware)
         self.on_published: list[Callable[[Event, Published], None]] = []
+        self.stuck = 0
         self._lifespan = lifespan
         self._state = _State.NEW
+        self._consumes = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._runtime: Runtime | None = None
         self._subscriptions: tuple[Subscription, ...] = ()
 
@@ -142,6 +149,7 @@ class EventBus(Subscribes):
             One INFO. Connections: one for publishing, one for commands, and one reader per subscription
             while consuming.
         """
+        self._forget_dead_loop()
         if self._state in (_State.OPEN, _State.OPENING):
             raise LifecycleError(f"the bus is {self._state.value} already: open it once, and share the object")
         before, self._state = self._state, _State.OPENING
@@ -153,19 +161,33 @@ class EventBus(Subscribes):
         except BaseException:
             self._state = before
             raise
+        self._loop = asyncio.get_running_loop()
         self._state = _State.OPEN
 
     async def close(self) -> None:
         """Wait for publishes under way, then close every connection. A closed bus may be opened again.
 
+        Raises:
+            LifecycleError: It is consuming: end `run()` or `consuming()` first.
+
         Cancellation:
-            Publishes under way are given up; connections are closed all the same.
+            Everything is closed all the same; the cancellation comes after it.
         """
-        runtime, self._runtime = self._runtime, None
-        if runtime is None:
+        await self._close(patience=PUBLISH_TIMEOUT)
+
+    async def _close(self, *, patience: float | None) -> None:
+        if self._runtime is None:
             return
-        self._state = _State.CLOSED
-        await runtime.close()
+        runtime = self._opened()
+        if self._consumes:
+            raise LifecycleError("the bus is consuming: leave consuming(), or stop run(), before it is closed")
+        self._runtime, self._state = None, _State.CLOSED
+        await finish(runtime.close(patience=patience))
+
+    def _forget_dead_loop(self) -> None:
+        """A bus that was left open when its event loop ended has nothing that could still be closed."""
+        if self._loop is not None and self._loop.is_closed():
+            self._runtime, self._state, self._consumes = None, _State.CLOSED, False
 
     async def __aenter__(self) -> Self:
         """Open the bus."""
@@ -287,18 +309,19 @@ class EventBus(Subscribes):
         """Open, consume until SIGTERM or SIGINT, drain, close: what a service's main does.
 
         On a bus that is open already it consumes and drains, and leaves the closing to whoever opened it.
-        A second signal ends without waiting for handlers; what they held stays pending.
+        A second signal (another one, or the same after half a second) ends without waiting for handlers;
+        what they held stays pending. An application with signal handlers of its own uses `consuming()`.
 
         Raises:
             LifecycleError: It consumes already.
             ConfigurationError, BackendError: As `open`; a group's key may be of a wrong type.
+
+        Cancellation:
+            As a signal: it drains, and the cancellation comes after it.
         """
         with stop_on_signals() as request:
-            async with AsyncExitStack() as stack:
-                if self._state is not _State.OPEN:
-                    await stack.enter_async_context(self)
-                async with self._consuming(request):
-                    await request.stop.wait()
+            async with self._session(request):
+                await request.stop.wait()
 
     @asynccontextmanager
     async def consuming(self) -> AsyncGenerator[None]:
@@ -306,31 +329,63 @@ class EventBus(Subscribes):
 
         Opens the bus if it is not open. At the end it drains like `run`.
         """
+        async with self._session(StopRequest()):
+            yield
+
+    @asynccontextmanager
+    async def _session(self, request: StopRequest) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             if self._state is not _State.OPEN:
-                await stack.enter_async_context(self)
-            async with self._consuming(StopRequest()):
-                yield
+                await _unless(request.stop, self.open)
+                stack.push_async_callback(self._close, patience=None)
+            if self._state is _State.OPEN:  # else the wish to stop came first
+                await stack.enter_async_context(self._consuming(request))
+            yield
 
     @asynccontextmanager
     async def _consuming(self, request: StopRequest) -> AsyncGenerator[None]:
         runtime = self._opened()
-        if runtime.shifts:
+        if self._consumes:
             raise LifecycleError("the bus consumes already: run() or consuming() once")
-        async with AsyncExitStack() as stack:
-            state = await stack.enter_async_context(self._lifespan(self)) if self._lifespan else None
-            await runtime.consume(self._subscriptions, self.publish, state)
-            try:
-                yield
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await runtime.drain(request.hurry)
+        self._consumes = True
+        try:
+            async with AsyncExitStack() as stack:
+                state = await stack.enter_async_context(self._lifespan(self)) if self._lifespan else None
+                try:
+                    await _unless(request.stop, partial(runtime.consume, self._subscriptions, self.publish, state))
+                    yield
+                finally:
+                    await finish(runtime.drain(request.hurry))
+                    self.stuck = runtime.stuck
+        finally:
+            self._consumes = False
 
     def _opened(self) -> Runtime:
         if self._runtime is None or self._state is not _State.OPEN:
             raise LifecycleError(f"the bus is {self._state.value}: use it inside `async with bus:`, or after `await bus.open()`")
+        if self._loop is not asyncio.get_running_loop():
+            raise LifecycleError("the bus was opened on another event loop: close it there, and open it here")
         return self._runtime
 
     def __repr__(self) -> str:
         """Name the service and the state; never the url."""
         return f"<EventBus {self._arguments.get('service', '')!r}, {self._state.value}>"
+
+
+async def _unless(stop: asyncio.Event, step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step that gives way as soon as the wish to stop comes."""
+    failed: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            await stop.wait()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001 - raised below, not inside of a group
+            failed = error
+        tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.executors import Executors
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("eventbus.consuming")
 
-_COUNTED = {
+TYPES_SAID: Final = 100
+"""Types of others that are named in the log; further ones are only counted."""
+
+_COUNTED: Final = {
     Ending.HANDLED: "handled",
     Ending.NOBODY: "skipped",
     Ending.RAISED: "failed",
@@ -98,6 +101,12 @@ class Consumer:
         """Count what the group has still to do, whoever does it."""
         return await self._commands.backlog()
 
+    @property
+    def threads(self) -> dict[str, int]:
+        """Threads that handlers occupy now, by handler."""
+        found = {route.handler.name: int(route.handler.threads.borrowed_tokens) for route in self.subscription.routes.values()}
+        return {name: count for name, count in found.items() if count}
+
     async def leave(self) -> None:
         """Close the reader and remove this consumer, if it owes nothing."""
         await self._reader.close()
@@ -120,7 +129,9 @@ class Consumer:
                 self.in_hand.leave(delivery)
 
     def _say_skipped(self, reason: str) -> None:
-        if reason not in self._types_skipped:  # once a type: a busy topic has many that are others' work
+        # Once a type, since a busy topic has many entries that are others' work; and not for ever, since
+        # the types are whatever anybody writes.
+        if reason not in self._types_skipped and len(self._types_skipped) < TYPES_SAID:
             self._types_skipped.add(reason)
             _log.info("%s: skipped, here and from now on: %s", self.subscription, reason)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ class _Run:
 
     task: asyncio.Task[None]
     delivery: Delivery
-    cut: bool = False
+    cut: str = ""
 
 
 class Executors:
@@ -60,6 +61,7 @@ class Executors:
         self._finish = finish
         self._running: set[_Run] = set()
         self._idle = asyncio.Event()
+        self._scope = anyio.CancelScope()
 
     @property
     def running(self) -> int:
@@ -69,6 +71,7 @@ class Executors:
     async def run(self, alive: Alive) -> None:
         """Keep the executors standing until cancelled."""
         async with anyio.create_task_group() as tasks:
+            self._scope = tasks.cancel_scope
             alive()
             variables = copy_context()
             for _ in range(self._subscription.concurrency):
@@ -79,7 +82,7 @@ class Executors:
         for delivery in self._work.clear():
             self._finish(delivery, Ending.CUT, "it had not started when the drain ended")
         for run in self._running:
-            run.cut = True
+            run.cut = "its handler was cancelled when the drain ended"
             run.task.cancel()
 
     async def wait_until_idle(self) -> None:
@@ -98,6 +101,7 @@ class Executors:
                 return
 
     async def _execute(self, delivery: Delivery) -> None:
+        """See one delivery to its end; whatever happens, it is finished exactly once."""
         found = resolve(self._subscription, delivery.fields)
         if not isinstance(found, Ready):
             self._finish(delivery, found.ending, found.reason)
@@ -114,21 +118,22 @@ class Executors:
 
     async def _handle(self, run: _Run, found: Ready) -> tuple[Ending, str]:
         context = Context(self._around, run.delivery, found.envelope, info(type(found.event)).type)
+        ending, reason = Ending.HANDLED, ""
         try:
             await found.route.invoke(found.event, context)
         except asyncio.CancelledError:
-            if run.cut:
-                run.task.uncancel()
-                return Ending.CUT, "its handler was cancelled when the drain ended"
-            if run.task.cancelling():
+            if self._scope.cancel_called:
                 raise  # the executor itself is being ended
-            return Ending.RAISED, self._say_raised(found, context)
-        except Exception:  # noqa: BLE001 - whatever a handler raises is one failed event
-            return Ending.RAISED, self._say_raised(found, context)
-        if run.cut:  # it swallowed its cancellation: no success
-            run.task.uncancel()
-            return Ending.CUT, "its handler ended after it was asked to stop"
-        return Ending.HANDLED, ""
+            # Else we asked for it (`cut`), or the handler cancelled itself: its own affair.
+            ending, reason = Ending.RAISED, run.cut or self._say_raised(found, context)
+        except (KeyboardInterrupt, SystemExit):
+            raise  # the handler wants the program to end, and it shall
+        except BaseException:  # noqa: BLE001 - whatever else a handler raises is one failed event, and ends nothing
+            ending, reason = Ending.RAISED, self._say_raised(found, context)
+        if run.task.cancelling():
+            await _forget_cancellation(run.task)
+        # What ended after it was asked to stop has no success, whatever it made of its cancellation.
+        return (Ending.CUT, run.cut) if run.cut else (ending, reason)
 
     def _say_raised(self, found: Ready, context: Context) -> str:
         _log.exception(
@@ -149,6 +154,17 @@ def _changed(variables: Variables) -> bool:
         return copy_context() != variables
     except Exception:  # noqa: BLE001 - a value whose comparison raises is a value that was set
         return True
+
+
+async def _forget_cancellation(task: asyncio.Task[None]) -> None:
+    """Make an executor fit for the next event after its task was cancelled while a handler ran.
+
+    Before 3.13 `uncancel` leaves a cancellation that is still to be delivered; it comes at the next await.
+    """
+    while task.cancelling():
+        task.uncancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
 
 
 def _current_task() -> asyncio.Task[None]:

@@ -93,19 +93,19 @@ class Fetcher:
 
     async def _pass(self) -> None:
         token = self._membership.token  # the one known when the read is sent, not when it is parsed
-        if token != self._recovered_under:
-            await self.recover()
-            self._recovered_under = token
-        if not await self._has_credit():
-            return
         try:
-            batches = await self._reader.read(self._in_hand.credit // STREAMS_READ)
+            if token != self._recovered_under:
+                await self.recover()
+                self._recovered_under = token
+            if await self._has_credit():
+                await self._read(token)
         except BackendRefused as error:
             if error.code not in LOST_GROUP:
                 raise
             await self._membership.heal(token)
-            return
-        for batch in batches:
+
+    async def _read(self, token: str) -> None:
+        for batch in await self._reader.read(self._in_hand.credit // STREAMS_READ):
             self._accept(batch.entries, private=batch.private, token=token)
 
     async def recover(self) -> None:

@@ -21,7 +21,7 @@ class InHand:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held: dict[tuple[bool, bytes], Delivery] = {}
-        self._left: set[tuple[bool, bytes]] = set()
+        self._left: set[tuple[bool, bytes, str]] = set()
         self._room = asyncio.Event()
         self._empty = asyncio.Event()
         self._room.set()
@@ -61,7 +61,7 @@ class InHand:
 
     def _knows(self, place: tuple[bool, bytes], token: str) -> bool:
         held = self._held.get(place)
-        return place in self._left or (held is not None and held.token == token)
+        return (*place, token) in self._left or (held is not None and held.token == token)
 
     def settled(self, delivery: Delivery) -> None:
         """Let go of a delivery whose settlement was answered."""
@@ -74,7 +74,7 @@ class InHand:
 
     def leave(self, delivery: Delivery) -> None:
         """Let go of a delivery that stays pending in Redis, and do not take it up again by ourselves."""
-        self._left.add((delivery.private, delivery.entry_id))
+        self._left.add((delivery.private, delivery.entry_id, delivery.token))
         self.settled(delivery)
 
     def regrouped(self) -> None:

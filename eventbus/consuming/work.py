@@ -34,8 +34,19 @@ class Work:
         while not self._waiting:
             turn = asyncio.get_running_loop().create_future()
             self._idle.append(turn)
-            await turn
+            try:
+                await turn
+            except BaseException:
+                self._give_back(turn)
+                raise
         return self._waiting.popleft()
+
+    def _give_back(self, turn: asyncio.Future[None]) -> None:
+        """A reader was cancelled: its turn, if it had been given one, goes to the next."""
+        if turn in self._idle:
+            self._idle.remove(turn)
+        elif self._waiting and self._idle:
+            _wake(self._idle.popleft())
 
     def clear(self) -> list[Delivery]:
         """Take out everything that never started."""
@@ -45,5 +56,5 @@ class Work:
 
 
 def _wake(turn: asyncio.Future[None]) -> None:
-    if not turn.done():  # its executor may have been cancelled
+    if not turn.done():  # its reader may have been cancelled in this very turn
         turn.set_result(None)

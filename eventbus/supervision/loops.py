@@ -47,6 +47,7 @@ class Loop:
     health: Health = Health.STARTING
     failures: int = 0
     last_error: str = ""
+    _outage_said: bool = False
 
     async def supervise(self, backoff: Backoff) -> None:
         """Run the body until it ends by itself, and again after each failure.
@@ -61,6 +62,11 @@ class Loop:
                 break
             except Exception as error:  # noqa: BLE001 - one loop's failure must not end the others
                 self._failed(error)
+            except BaseExceptionGroup as errors:
+                _, fatal = errors.split(Exception)
+                if fatal is not None and fatal.subgroup((asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+                    raise
+                self._failed(errors)
             await self._wait(backoff.delay(self.failures))
         self.health = Health.STOPPED
 
@@ -68,15 +74,17 @@ class Loop:
         if self.failures:
             _log.warning("%s goes on after %d failures", self.name, self.failures)
             self.failures = 0
+            self._outage_said = False
         self.health = Health.RUNNING
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self.health = Health.FAILING
         self.failures += 1
         self.last_error = f"{type(error).__name__}: {error}"
         if not isinstance(error, BackendError):
             _log.error("%s failed and starts again", self.name, exc_info=error)
-        elif self.failures == 1:
+        elif not self._outage_said:
+            self._outage_said = True
             _log.warning("%s waits for Redis: %s", self.name, error)
         else:
             _log.debug("%s still waits for Redis (%d failures): %s", self.name, self.failures, error)

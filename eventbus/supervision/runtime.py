@@ -18,7 +18,7 @@ from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendUnavailable
 from eventbus.publishing import Publisher
 from eventbus.streams import Address, Connections, Wire, dangers, probe
-from eventbus.supervision.shift import Shift
+from eventbus.supervision.shift import GRACE, SHORTEST, Shift
 from eventbus.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Runtime:
     name: str
     embedded: EmbeddedServer | None
     shifts: list[Shift] = field(default_factory=list["Shift"])
+    stuck: int = 0
+    until: float = 0.0
 
     @classmethod
     async def open(cls, settings: Settings, topics: Topics) -> Runtime:
@@ -91,34 +93,45 @@ class Runtime:
         return [loop for each in (self.supervisor, *(shift.supervisor for shift in self.shifts)) for loop in each.loops]
 
     async def consume(self, subscriptions: Sequence[Subscription], publish: PublishEvent, state: Any) -> None:
-        """Join every group, then start to read. Raises as `open` where a group cannot be joined."""
+        """Join every group, then start to read. Raises as `open` where a group cannot be joined.
+
+        Whatever came of it, `drain` brings it down.
+        """
         joined = [self._consumer(subscription, publish, state) for subscription in subscriptions]
         for consumer in joined:
             await _patiently(consumer.join)
-        self.shifts = [Shift(consumer, self.settings) for consumer in joined]
-        for shift in self.shifts:
+        for consumer in joined:
+            shift = Shift(consumer, self.settings)
+            self.shifts.append(shift)
             await shift.begin()
         names = ", ".join(map(str, subscriptions)) or "nothing (no subscriptions)"
         _log.info("%s consumes %s at %s", self.name, names, self.connections.address)
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Stop to read, finish what is in hand, leave the groups: all consumers at once."""
+        self.until = anyio.current_time() + self.settings.drain + GRACE
         async with anyio.create_task_group() as tasks:
             for shift in self.shifts:
-                tasks.start_soon(shift.end, hurry)
+                tasks.start_soon(self._end, shift, hurry)
         self.shifts = []
 
-    async def close(self) -> None:
-        """Wait for publishes under way, then end every loop and connection."""
-        try:
+    async def _end(self, shift: Shift, hurry: asyncio.Event) -> None:
+        self.stuck += await shift.end(hurry)
+
+    async def close(self, *, patience: float | None) -> None:
+        """Wait for publishes under way, then end every loop and connection.
+
+        Args:
+            patience: Most seconds to wait for publishes; None for what the last drain left of its time.
+        """
+        left = self.until - anyio.current_time()
+        with anyio.move_on_after(max(SHORTEST, left) if patience is None else patience):
             await self.publisher.close()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.supervisor.close()
-                await self.publisher.abandon()
-                await self.wire.close()
-                if self.embedded is not None:
-                    await self.embedded.stop()
+        await self.supervisor.close()
+        await self.publisher.abandon()
+        await self.wire.close()
+        if self.embedded is not None:
+            await self.embedded.stop()
 
     def _consumer(self, subscription: Subscription, publish: PublishEvent, state: Any) -> Consumer:
         return Consumer(
@@ -138,7 +151,10 @@ async def _embedded(url: str) -> EmbeddedServer | None:
     # Not at the top: it needs what only POSIX has, and most programs never use it.
     from eventbus.streams.embedded import start_embedded  # noqa: PLC0415
 
-    return await start_embedded(url)
+    server: EmbeddedServer | None = None
+    with anyio.CancelScope(shield=True):  # a server that was started has somebody to stop it
+        server = await start_embedded(url)
+    return server
 
 
 async def _look_at(wire: Wire, address: str, *, in_memory: bool) -> None:

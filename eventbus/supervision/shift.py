@@ -12,7 +12,7 @@ from eventbus.errors import BackendError
 from eventbus.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from eventbus.consuming import Consumer
     from eventbus.delivery import Alive, Settings
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger("eventbus.supervision")
 
 GRACE: Final = 5.0
-"""Seconds for each step after the drain: cancelled handlers, the last acknowledgements, the leave."""
+"""Seconds after the drain's deadline for everything that follows it: cancelled handlers, the last
+acknowledgements, the leave."""
+
+SHORTEST: Final = 0.5
+"""Seconds that a step gets even when the time is over: enough for an answer from a Redis that is well."""
 
 
 class Shift:
     """Starts a consumer that has joined its group, and brings it down in order.
 
     Guarantees:
-        `end` returns within the drain and a few graces, whatever handlers and Redis do. What was not
-        handled by then stays pending.
+        `end` returns within the drain and one grace, whatever handlers and Redis do. What was not handled by
+        then stays pending.
     """
 
     def __init__(self, consumer: Consumer, settings: Settings) -> None:
@@ -46,32 +50,57 @@ class Shift:
         start(f"heartbeat of {self._about}", self._heartbeat)
         start(f"fetching {self._about}", consumer.fetcher.run, consumer.fetcher.stopping)
 
-    async def end(self, hurry: asyncio.Event) -> None:
+    async def end(self, hurry: asyncio.Event) -> int:
         """Stop reading, let handlers finish, cancel the rest at the deadline, settle, leave the group.
 
         Args:
             hurry: Set when handlers are not to be waited for any longer.
-        """
-        consumer = self.consumer
-        await self._step("stopping to read", consumer.fetcher.stop)
-        if not await _first(consumer.in_hand.wait_until_empty, hurry.wait, self._settings.drain):
-            _log.warning("%s: the drain ended with %d entries in hand; they stay pending", self._about, len(consumer.in_hand))
-        consumer.executors.cut()
-        await self._step("ending cancelled handlers", consumer.executors.wait_until_idle)
-        await self._step("writing the last acknowledgements", consumer.settler.flush)
-        await self.supervisor.close()
-        await self._step("leaving the group", consumer.leave)
-        _log.info("%s: %s", self._about, consumer.counts)
 
-    async def _step(self, doing: str, step: Callable[[], Awaitable[None]]) -> None:
+        Returns:
+            How many handlers ignored their cancel, or sit in a thread that nothing can stop.
+        """
+        consumer, deadline = self.consumer, anyio.current_time() + self._settings.drain
+        drained = await _first(self._drain, (hurry.wait, self.supervisor.ended.wait), self._settings.drain)
+        if not drained:
+            _log.warning("%s: the drain ended with %d entries in hand; they stay pending", self._about, len(consumer.in_hand))
+        deadline = min(deadline, anyio.current_time()) + GRACE
+        consumer.executors.cut()
+        if not self.supervisor.ended.is_set():
+            await self._settle(deadline)
+        running = consumer.executors.running
+        ended = await self.supervisor.close()
+        await self._step("leaving the group", consumer.leave, deadline)
+        _log.info("%s: %s", self._about, consumer.counts)
+        return self._stuck(0 if ended else running)
+
+    async def _settle(self, deadline: float) -> None:
+        consumer = self.consumer
+        await self._step("ending cancelled handlers", consumer.executors.wait_until_idle, deadline - GRACE / 2)
+        await self._step("writing the last acknowledgements", consumer.settler.flush, deadline)
+
+    async def _drain(self) -> None:
+        await self.consumer.fetcher.stop()
+        await self.consumer.in_hand.wait_until_empty()
+
+    async def _step(self, doing: str, step: Callable[[], Awaitable[None]], deadline: float) -> None:
         """Take a step of the way down; one that fails is said, and does not stop those that follow."""
+        seconds = max(SHORTEST, deadline - anyio.current_time())
         try:
-            async with asyncio.timeout(GRACE):
+            async with asyncio.timeout(seconds):
                 await step()
         except TimeoutError:
-            _log.error("%s: %s did not end within %g s", self._about, doing, GRACE)
+            _log.error("%s: %s did not end within %.1f s", self._about, doing, seconds)
         except BackendError as error:
             _log.warning("%s: %s failed: %s", self._about, doing, error)
+
+    def _stuck(self, deaf: int) -> int:
+        """Say which handlers nothing can end."""
+        threads = self.consumer.threads
+        for name, count in threads.items():
+            _log.error("%s: %d threads of handler %s still run; the process ends when they do", self._about, count, name)
+        if deaf:
+            _log.error("%s: %d handlers ignore that they were cancelled", self._about, deaf)
+        return deaf + sum(threads.values())
 
     async def _heartbeat(self, alive: Alive) -> None:
         while True:
@@ -80,17 +109,18 @@ class Shift:
             await anyio.sleep(self._settings.lease / 3)
 
 
-async def _first(wanted: Callable[[], Awaitable[object]], other: Callable[[], Awaitable[object]], seconds: float) -> bool:
-    """Wait until the first, the second, or the time is over; whether it was the first."""
+async def _first(wanted: Callable[[], Awaitable[object]], others: Sequence[Callable[[], Awaitable[object]]], seconds: float) -> bool:
+    """Wait until something wanted happens, or one of others, or the time is over; whether it was the wanted."""
     happened = False
     with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as tasks:
 
-            async def watch() -> None:
+            async def watch(other: Callable[[], Awaitable[object]]) -> None:
                 await other()
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(watch)
+            for other in others:
+                tasks.start_soon(watch, other)
             await wanted()
             happened = True
             tasks.cancel_scope.cancel()

@@ -51,7 +51,12 @@ class Supervisor:
 
         self._home.start(supervised)
 
-    async def close(self) -> None:
-        """Cancel what still runs."""
-        await self._home.close()
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when nothing runs any more, by `close` or because the program is being torn down."""
+        return self._home.ended
+
+    async def close(self) -> bool:
+        """Cancel what still runs; returns whether everything ended."""
         self.loops.clear()
+        return await self._home.close()
