@@ -336,8 +336,9 @@ class EventBus(Subscribes):
     async def _session(self, request: StopRequest) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             if self._state is not _State.OPEN:
-                await _unless(request.stop, self.open)
+                # Before the opening: a cancel that comes just after it must find somebody to close.
                 stack.push_async_callback(self._close, patience=None)
+                await _unless(request.stop, self.open)
             if self._state is _State.OPEN:  # else the wish to stop came first
                 await stack.enter_async_context(self._consuming(request))
             yield

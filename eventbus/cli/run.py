@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +81,7 @@ def run_here(run: Run) -> None:
     """Run the bus in this process until SIGTERM or SIGINT."""
     end_with_parent()
     run.prepare()
-    run_loop(run.bus().run())
+    run_loop(_serve(run.bus()))
 
 
 def run_in_workers(run: Run, count: int) -> Code:
@@ -100,6 +102,15 @@ def run_reloading(run: Run) -> None:
         say(f"{error}")
         url = run.url or ""
     run_loop(_reloading(run, url))
+
+
+async def _serve(bus: EventBus) -> None:
+    await bus.run()
+    if bus.stuck:
+        # The loop would wait for ever for a handler that ignores its cancel, the interpreter for its threads.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(Code.FAILED)
 
 
 async def _workers(run: Run, count: int, url: str) -> int:

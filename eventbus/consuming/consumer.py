@@ -104,7 +104,7 @@ class Consumer:
     @property
     def threads(self) -> dict[str, int]:
         """Threads that handlers occupy now, by handler."""
-        found = {route.handler.name: int(route.handler.threads.borrowed_tokens) for route in self.subscription.routes.values()}
+        found = {route.handler.name: len(route.handler.threads) for route in self.subscription.routes.values()}
         return {name: count for name, count in found.items() if count}
 
     async def leave(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import get_ident
 from typing import Any, Final, TypeAlias, Union, get_args, get_origin
 
 from anyio import CapacityLimiter, to_thread
@@ -35,15 +35,14 @@ class Handler:
         function: What the user decorated.
         asynchronous: It is a coroutine function; else it runs in a thread.
         context: The name of its keyword parameter for the context, "" where it is positional, None without.
-        threads: Counts its threads without limiting them: the subscription's concurrency does, and
-            anyio's own limit of 40 for the whole process must not.
+        threads: The threads it runs in now, those included that nobody waits for any more.
     """
 
     name: str
     function: Callable[..., Any]
     asynchronous: bool
     context: str | None
-    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(math.inf))
+    threads: set[int] = field(default_factory=set[int])
 
     def invoker(self, middleware: Sequence[Middleware]) -> Invoke:
         """Build the call, the first middleware outermost."""
@@ -71,11 +70,19 @@ async def _call(handler: Handler, event: Event, ctx: Context) -> Any:
 
 async def _call_in_thread(handler: Handler, event: Event, ctx: Context) -> Any:
     # Abandoned when cancelled: a thread cannot be stopped, and the caller must know at once that its
-    # time is over. What the thread still does is nobody's success.
-    call = _arguments(handler, event, ctx)
-    result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=handler.threads)
+    # time is over. What the thread still does is nobody's success. A limiter for each call limits
+    # nothing: the subscription's concurrency does, and anyio's 40 threads for the whole process must not.
+    result = await to_thread.run_sync(_counted, handler, event, ctx, abandon_on_cancel=True, limiter=CapacityLimiter(1))
     # A plain callable may still hand back an awaitable (a lambda around a coroutine function does).
     return await result if inspect.isawaitable(result) else result
+
+
+def _counted(handler: Handler, event: Event, ctx: Context) -> Any:
+    handler.threads.add(get_ident())
+    try:
+        return _arguments(handler, event, ctx)()
+    finally:
+        handler.threads.discard(get_ident())
 
 
 def inspect_handler(function: Callable[..., Any], events: Sequence[type[Event]]) -> Handler:

@@ -13,6 +13,7 @@ from eventbus.supervision.shift import Shift, _first
 from tests.support.entries import SETTINGS
 
 STEPS = ["stop", "drained", "cut", "idle", "flush", "loops end", "leave"]
+AFTER_THE_DRAIN = ["idle", "flush", "leave"]
 
 
 class Consumer:
@@ -21,13 +22,13 @@ class Consumer:
     def __init__(self, **going):
         self.log, self._going = [], going
         self.subscription, self.counts = "orders/charge", "counts"
-        self.executors = SimpleNamespace(run=self._loop, cut=lambda: self.log.append("cut"), wait_until_idle=self._step("idle"))
+        self.executors = SimpleNamespace(run=self._loop, running=0, cut=lambda: self.log.append("cut"), wait_until_idle=self._step("idle"))
         self.settler = SimpleNamespace(run=self._loop, flush=self._step("flush"))
         self.fetcher = SimpleNamespace(run=self._loop, stop=self._step("stop"), stopping=asyncio.Event())
         self.in_hand = self
         self.wait_until_empty = self._step("drained")
         self.leave = self._step("leave")
-        self.looping = 0
+        self.looping, self.threads = 0, {}
 
     def __len__(self):
         return 7
@@ -77,19 +78,46 @@ async def test_a_shift_ends_step_by_step_in_this_order(caplog):
     assert not [record for record in caplog.records if record.levelname != "INFO"]
 
 
-@pytest.mark.parametrize("step", ["stop", "idle", "flush", "leave"])
+@pytest.mark.parametrize("step", AFTER_THE_DRAIN)
 async def test_a_step_without_redis_is_said_and_does_not_stop_the_others(step, caplog):
     """A process ends although Redis is gone."""
     assert await ended(Consumer(**{step: BackendUnavailable("Redis is gone")})) == [each for each in STEPS if each != step]
     assert "failed: Redis is gone" in caplog.text
 
 
-@pytest.mark.parametrize("step", ["stop", "idle", "flush", "leave"])
+@pytest.mark.parametrize("step", AFTER_THE_DRAIN)
 async def test_a_step_that_hangs_is_given_up_after_the_grace_and_said(step, caplog, monkeypatch):
     """Orchestrators kill what does not end."""
     monkeypatch.setattr("eventbus.supervision.shift.GRACE", 0.01)
+    monkeypatch.setattr("eventbus.supervision.shift.SHORTEST", 0.01)
     assert await ended(Consumer(**{step: never})) == [each for each in STEPS if each != step]
-    assert "did not end within 0.01 s" in caplog.text
+    assert "did not end within 0.0 s" in caplog.text
+
+
+async def test_reading_that_does_not_end_is_part_of_the_drain(caplog):
+    """Its time is the drain's."""
+    assert await ended(Consumer(stop=never), replace(SETTINGS, drain=0.01)) == STEPS[2:]
+    assert "the drain ended" in caplog.text
+
+
+async def test_a_drain_whose_loops_are_gone_waits_for_nothing():
+    """The program is being torn down: nobody would finish what is in hand."""
+    consumer = Consumer(drained=never)
+    shift = Shift(consumer, replace(SETTINGS, drain=3600))
+    await shift.begin()
+    shift.supervisor._home._root.cancel()
+    assert await shift.end(asyncio.Event()) == 0
+    assert consumer.log[-1] == "leave"
+
+
+async def test_what_nothing_can_end_is_counted_and_named(caplog):
+    """Threads cannot be cancelled."""
+    consumer = Consumer()
+    consumer.threads = {"app.charge": 2}
+    shift = Shift(consumer, SETTINGS)
+    await shift.begin()
+    assert await shift.end(asyncio.Event()) == 2
+    assert "2 threads of handler app.charge still run" in caplog.text
 
 
 @pytest.mark.parametrize("hurry", [False, True])
@@ -110,4 +138,4 @@ async def happens():
 )
 async def test_waiting_for_the_first_of_two_within_a_time_tells_whether_it_was_the_wanted_one(wanted, other, seconds, expected):
     """The other and the clock are the same answer: no. Nothing of it runs on."""
-    assert await _first(wanted, other, seconds) is expected
+    assert await _first(wanted, [other], seconds) is expected
