@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from eventbus.delivery import Alive, Context, Delivery, Ending, Ready, Subscription, Surroundings, resolve
+from eventbus.delivery import Alive, Context, Delivery, Ending, Ready, Subscription, Surroundings, Unready, resolve
 from eventbus.events import info
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Executors:
 
     async def _execute(self, delivery: Delivery) -> None:
         """See one delivery to its end; whatever happens, it is finished exactly once."""
-        found = resolve(self._subscription, delivery.fields)
+        found = self._resolve(delivery)
         if not isinstance(found, Ready):
             self._finish(delivery, found.ending, found.reason)
             return
@@ -115,6 +115,13 @@ class Executors:
             if not self._running:
                 self._idle.set()
         self._finish(delivery, ending, reason)
+
+    def _resolve(self, delivery: Delivery) -> Ready | Unready:
+        try:
+            return resolve(self._subscription, delivery.fields)
+        except Exception as error:  # noqa: BLE001 - a defect here must not end the executors with all they hold
+            # Without its traceback, whose text may show the payload.
+            return Unready(Ending.UNDECODABLE, f"resolving it raised {type(error).__name__}")
 
     async def _handle(self, run: _Run, found: Ready) -> tuple[Ending, str]:
         context = Context(self._around, run.delivery, found.envelope, info(type(found.event)).type)

@@ -154,7 +154,7 @@ async def _embedded(url: str) -> EmbeddedServer | None:
     server: EmbeddedServer | None = None
     with anyio.CancelScope(shield=True):  # a server that was started has somebody to stop it
         server = await start_embedded(url)
-    return server
+    return server  # noqa: RET504 - mypy takes every scope for one that may end its block
 
 
 async def _look_at(wire: Wire, address: str, *, in_memory: bool) -> None:

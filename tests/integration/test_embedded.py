@@ -272,9 +272,7 @@ def test_a_forked_child_uses_its_parents_server_and_does_not_keep_it(peer: Calla
 
 def test_the_exit_of_a_forked_child_leaves_the_server_running(peer: Callable[..., Peer]) -> None:
     """The child runs the interpreter's exit too, and must not take its parent's server along."""
-    owner = peer(
-        "embedded://", PEER + "if os.fork():\n    os.wait()\n    print('null', flush=True)\n    sys.stdin.read()\n"
-    )
+    owner = peer("embedded://", PEER + "if os.fork():\n    os.wait()\n    print('null', flush=True)\n    sys.stdin.read()\n")
     answer = owner.said()
     assert owner.said() is None
     with client(answer["url"]) as redis:
@@ -356,9 +354,7 @@ def test_what_a_crashed_machine_left_behind_is_no_obstacle(peer: Callable[..., P
         assert peer(at(tmp_path)).said() == {"url": server.url, "owned": False}
 
 
-def test_a_server_that_outlived_its_owner_and_its_watchdog_is_replaced(
-    peer: Callable[..., Peer], tmp_path: Path
-) -> None:
+def test_a_server_that_outlived_its_owner_and_its_watchdog_is_replaced(peer: Callable[..., Peer], tmp_path: Path) -> None:
     """Nobody owns it any more: it is ended, and its data is served by a new one."""
     owner = peer(at(tmp_path))
     answer = owner.said()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -27,10 +28,8 @@ async def cancels_itself_and_returns():
 
 async def swallows_its_own_cancel():
     asyncio.current_task().cancel()
-    try:
+    with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)
-    except asyncio.CancelledError:
-        pass
 
 
 async def raises_what_is_no_exception():
