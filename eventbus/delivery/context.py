@@ -35,6 +35,14 @@ class Surroundings:
     state: Any
 
 
+def _written_at(entry_id: str) -> datetime:
+    """The time in an entry id; the last there is for an id that somebody chose beyond all times."""
+    try:
+        return datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
+
+
 class Context:
     """The circumstances of one event: pass it to a handler by annotating a parameter with it.
 
@@ -83,7 +91,7 @@ class Context:
     def time(self) -> datetime:
         """When the event was first published, in UTC; the entry's own time where the publisher gave none."""
         time = self._envelope.time if self._envelope else None
-        return time or datetime.fromtimestamp(int(self.entry_id.partition("-")[0]) / 1000, UTC)
+        return time or _written_at(self.entry_id)
 
     @property
     def key(self) -> str | None:

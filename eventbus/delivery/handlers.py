@@ -148,7 +148,7 @@ def _annotation(target: Callable[..., Any], annotation: Any) -> Any:
     """Resolve an annotation that is a text, as `from __future__ import annotations` makes them."""
     if not isinstance(annotation, str):
         return annotation
-    if annotation in _SPELLINGS:
+    if annotation.strip("'\"") in _SPELLINGS:
         return Context  # also where it is imported for type checkers only
     try:
         return eval(annotation, getattr(target, "__globals__", {}))  # noqa: S307 - the user's own source
@@ -171,7 +171,9 @@ def _check_event(name: str, target: Callable[..., Any], parameter: inspect.Param
 def _classes(annotation: Any) -> tuple[type, ...] | None:
     """The classes an annotation names; None where it cannot be told (a type variable, say)."""
     options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    return tuple(options) if all(isinstance(option, type) for option in options) else None
+    # A Protocol is a class that `issubclass` refuses; a type checker can tell.
+    known = all(isinstance(option, type) and not getattr(option, "_is_protocol", False) for option in options)
+    return tuple(options) if known else None
 
 
 def _context(name: str, target: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> str | None:

@@ -55,5 +55,5 @@ def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Unread
 def _foreign(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
     if subscription.foreign is None:
         return Unready(Ending.UNDECODABLE, "the entry has no specversion field; subscribe with foreign=Flat(…) to read such")
-    event = subscription.foreign.read(fields)
-    return Ready(subscription.routes[info(type(event)).type], event, None)
+    route = subscription.routes[info(subscription.foreign.event_class).type]
+    return Ready(route, subscription.foreign.read(fields), None)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+SHORTEST_LEASE: Final = 1.0
+"""Seconds. A third of it passes between heartbeats, a sixth at most between tries to reconnect."""
+
 _N = TypeVar("_N", int, float)
 
 
@@ -44,7 +47,7 @@ class Settings:
 
 def _text(value: object) -> str:
     if not is_text(value):
-        raise ValueError("a text that is not empty")
+        raise ValueError("a text that is not empty is expected")
     return str(value)
 
 
@@ -57,15 +60,22 @@ def _service(value: object) -> str:
 
 
 def _seconds(value: object) -> float:
-    wanted = "a number of seconds above 0"
+    wanted = "a number of seconds above 0 is expected"
     number = _number(float, value, wanted)
     if not is_seconds(number):
         raise ValueError(wanted)
     return number
 
 
+def _lease(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds < SHORTEST_LEASE:
+        raise ValueError(f"at least {SHORTEST_LEASE:g} s are needed: heartbeats and reconnects are shares of it")
+    return seconds
+
+
 def _count(value: object) -> int:
-    wanted = "a whole number, at least 1"
+    wanted = "a whole number, at least 1, is expected"
     number = _number(int, value, wanted)
     if not is_count(value if isinstance(value, float) else number):
         raise ValueError(wanted)
@@ -77,7 +87,7 @@ def _number(kind: Callable[[Any], _N], value: object, wanted: str) -> _N:
         raise ValueError(wanted)  # noqa: TRY004 - one kind of complaint for every bad value
     try:
         return kind(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(wanted) from None
 
 
@@ -85,7 +95,7 @@ _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "url": _text,
     "service": _service,
     "prefix": _prefix,
-    "lease": _seconds,
+    "lease": _lease,
     "claim_interval": _seconds,
     "drain": _seconds,
     "max_event_bytes": _count,
@@ -135,7 +145,7 @@ def resolve(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> Set
 def _read(name: str, value: object, label: str) -> Any:
     try:
         return _READERS[name](value)
-    except ValueError as error:
+    except (ValueError, ConfigurationError) as error:
         # A url may hold a password, so its value is never shown.
         shown = "…" if name == "url" else repr(value)
-        raise ConfigurationError(f"{label}{shown}: {error} is expected") from None
+        raise ConfigurationError(f"{label}{shown}: {error}") from None

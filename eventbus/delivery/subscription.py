@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eventbus.delivery.topics import Topics
 
 _STARTS: Final = {"earliest": "0", "latest": "$"}
-_ENTRY_ID: Final = re.compile(r"\d{1,20}(-\d{1,20})?")
+_ENTRY_ID: Final = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Check the values, so that a wrong one is found where it is written."""
-        if self.start is not None and not (self.start in _STARTS or _ENTRY_ID.fullmatch(str(self.start))):
+        if self.start is not None and not _is_start(self.start):
             raise ConfigurationError(f"start={self.start!r}: write 'earliest', 'latest' or an entry id such as '1700000000000-0'")
         for name in ("concurrency", "prefetch"):
             value = getattr(self, name)
@@ -63,6 +63,13 @@ class Policy:
                 )
             values[name] = theirs if mine is None else mine
         return Policy(**values)
+
+
+def _is_start(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    # Redis keeps both parts of an id in 64 bits.
+    return value in _STARTS or (bool(_ENTRY_ID.fullmatch(value)) and all(int(part) < 1 << 64 for part in value.split("-")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

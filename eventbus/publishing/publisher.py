@@ -154,6 +154,10 @@ class Publisher:
             await self._wire.call([waiting.command for waiting in chunk], into=replies)
         except (BackendUnavailable, BackendRefused) as error:
             lost = error
+        except BaseException:
+            for waiting in chunk:  # cancelled in the middle: whoever answers them cannot know more
+                waiting.maybe_written = True
+            raise
         answered = zip(chunk, replies, strict=False)
         again = [waiting for waiting, reply in answered if not self._settle(waiting, reply)]
         rest = chunk[len(replies) :]
@@ -223,11 +227,15 @@ class Publisher:
     def _take(self) -> list[_Waiting]:
         chunk: list[_Waiting] = []
         size = 0
-        while self._queue and len(chunk) < CHUNK and size < CHUNK_BYTES:
+        while self._queue and len(chunk) < CHUNK:
             waiting = self._queue.popleft()
-            if not waiting.answer.done():  # cancelled by its caller, or out of time
-                chunk.append(waiting)
-                size += len(waiting.command)
+            if waiting.answer.done():  # cancelled by its caller, or out of time
+                continue
+            size += len(waiting.command)
+            if chunk and size > CHUNK_BYTES:
+                self._queue.appendleft(waiting)
+                break
+            chunk.append(waiting)
         return chunk
 
     def _settle(self, waiting: _Waiting, reply: bytes | BackendRefused) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FORMS = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/redis.sock?db=0"
+_ENCODE = " (special characters of a password are percent-encoded: '/' is %2F, '?' is %3F, '#' is %23, '@' is %40)"
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "redis": frozenset({"db"}),
@@ -63,14 +64,14 @@ class Address:
                 hold a password.
         """
         parts = _split(url)
-        options = _options(parts)
+        options = _options(parts, url)
         user, password = (unquote(text) if text else None for text in (parts.username, parts.password))
         if parts.scheme == "unix":
             path = unquote(parts.path)
             if not path or parts.hostname:
                 raise ConfigurationError("a unix:// url needs an absolute path: unix:///path/to/redis.sock")
-            return cls("unix", path=path, db=_db(options.get("db", "0")), username=user, password=password)
-        db = _db(options.get("db") or parts.path.strip("/") or "0")
+            return cls("unix", path=path, db=_db(options.get("db", "0"), url), username=user, password=password)
+        db = _db(options.get("db") or parts.path.strip("/") or "0", url)
         tls = _tls(options) if parts.scheme == "rediss" else None
         return cls(parts.scheme, parts.hostname or "localhost", _port(parts), "", db, user, password, tls)
 
@@ -83,37 +84,50 @@ class Address:
 
 
 def _split(url: str) -> SplitResult:
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if scheme not in _OPTIONS:
+        raise ConfigurationError(f"the Redis url begins with {_shown(scheme, url)}; write {_FORMS} (or embedded:// to try things out)")
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"the Redis url cannot be parsed; write {_FORMS}") from error
-    if parts.scheme not in _OPTIONS:
-        # Only what stands before "://" is shown: the rest may hold a password.
-        shown = url.partition("://")[0] if "://" in url else ""
-        raise ConfigurationError(f"the Redis url begins with {shown!r}; write {_FORMS} (or embedded:// to try things out)")
+    except ValueError:
+        raise ConfigurationError(f"the Redis url cannot be parsed; write {_FORMS}{_ENCODE}") from None
+    if "#" in url:
+        raise ConfigurationError(f"the Redis url has a '#'; write {_FORMS}{_ENCODE}")
     return parts
 
 
-def _options(parts: SplitResult) -> dict[str, str]:
+def _shown(part: str, url: str) -> str:
+    """A part of a url for a message, where the url holds no password.
+
+    An unencoded `/`, `?`, `#` or `@` in a password moves the rest of it into other parts. For the same
+    reason no error of `urllib` is chained.
+    """
+    return "…" if "@" in url else repr(part)
+
+
+def _options(parts: SplitResult, url: str) -> dict[str, str]:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in options:
         if name not in _OPTIONS[parts.scheme]:
             known = ", ".join(sorted(_OPTIONS[parts.scheme]))
-            raise ConfigurationError(f"the {parts.scheme}:// url has an option {name!r}; known are: {known}")
+            raise ConfigurationError(f"the {parts.scheme}:// url has an option {_shown(name, url)}; known are: {known}{_ENCODE}")
     return options
 
 
-def _db(text: str) -> int:
+def _db(text: str, url: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise ConfigurationError(f"the Redis url names database {text!r}; write a number, for example /0")
+        raise ConfigurationError(f"the Redis url names database {_shown(text, url)}; write a number, for example /0{_ENCODE}")
     return int(text)
 
 
 def _port(parts: SplitResult) -> int:
     try:
-        return parts.port or 6379
-    except ValueError as error:
-        raise ConfigurationError("the port in the Redis url is no number between 1 and 65535") from error
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ConfigurationError(f"the port in the Redis url is no number between 1 and 65535{_ENCODE}")
+    return port or 6379
 
 
 def _tls(options: Mapping[str, str]) -> Tls:

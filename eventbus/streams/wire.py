@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from eventbus.errors import BackendRefused
 from eventbus.streams.border import FOREIGN_ERRORS, refused, translate
+from eventbus.streams.connections import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,12 +114,14 @@ class Wire:
         if self._connection is None:
             connection = self._connections.connection()
             try:
-                await connection.connect()  # type: ignore[no-untyped-call]
-            except FOREIGN_ERRORS as error:
-                raise translate(error, self._doing, maybe_executed=False) from error
-            except BaseException:
+                # redis-py bounds the socket's connect only; the answers to AUTH and SELECT may never come.
+                async with deadline(CONNECT_TIMEOUT):
+                    await connection.connect()  # type: ignore[no-untyped-call]
+            except BaseException as error:
                 with anyio.CancelScope(shield=True):
                     await connection.disconnect(nowait=True)
+                if isinstance(error, FOREIGN_ERRORS):
+                    raise translate(error, self._doing, maybe_executed=False) from error
                 raise
             self._connection = connection
         return self._connection

@@ -127,7 +127,9 @@ async def test_options_reach_a_bus_that_does_not_name_its_own(start, redis_url, 
 @one_server
 async def test_a_thread_that_does_not_end_does_not_keep_the_process(start, redis_url, redis_client):
     """Python would wait for it for ever; the log names the handler, and the exit code is 1."""
-    app = APP.replace("async def hear", "def hear").replace('print("heard"', 'print("holding", flush=True); import threading; threading.Event().wait(); print("heard"')
+    app = APP.replace("async def hear", "def hear").replace(
+        'print("heard"', 'print("holding", flush=True); import threading; threading.Event().wait(); print("heard"'
+    )
     service = await start(app=app, url=redis_url, EVENTBUS_DRAIN="0.2")
     await service.line("up")
     await redis_client.xadd("said", {"specversion": "1.0", "id": "1", "type": "Said", "source": "/t", "data": '{"word":"x"}'})

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from eventbus import EventBus
+from eventbus import EventBus, LifecycleError
 from eventbus.testing import running
 from tests.support.events import OrderCreated, orders
 
@@ -76,7 +76,7 @@ async def test_a_bus_is_not_closed_by_one_of_its_handlers(redis_url):
     async def charge(event: OrderCreated) -> None:
         try:
             await bus.close()
-        except Exception as error:
+        except LifecycleError as error:
             said.append(str(error))
 
     async with running(bus) as run:

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import suppress
 
 import anyio
-import pytest
 
 from eventbus.supervision.home import Home, finish
 
