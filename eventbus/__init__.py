@@ -1,5 +1,6 @@
 """eventbus: typed events over Redis Streams, with handlers that survive what happens in production."""
 
+from eventbus.blocking import BlockingBus
 from eventbus.bus import EventBus
 from eventbus.delivery import Context, Middleware, Published, Retry
 from eventbus.errors import (
@@ -12,6 +13,7 @@ from eventbus.errors import (
     EncodeError,
     EventBusError,
     EventTooLarge,
+    Failed,
     LifecycleError,
     PublishIncomplete,
 )
@@ -23,6 +25,7 @@ __all__ = [
     "BackendRefused",
     "BackendUnavailable",
     "BigInt",
+    "BlockingBus",
     "CodecError",
     "ConfigurationError",
     "Context",
@@ -32,6 +35,7 @@ __all__ = [
     "EventBus",
     "EventBusError",
     "EventTooLarge",
+    "Failed",
     "Flat",
     "LifecycleError",
     "Middleware",

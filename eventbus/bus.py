@@ -69,7 +69,8 @@ class EventBus(Subscribes):
     Attributes:
         middleware: The layers; may be changed until the bus opens.
         on_published: Called with each event and its `Published` after Redis confirmed it, on the event loop:
-            for counters and audits. Must not block; what it raises, `publish` raises.
+            for counters and audits. Must not block; what it raises, `publish` raises. Not called for what
+            `blocking()` publishes, which happens on a loop of its own.
         stuck: Handlers that were still running when the last `run` or `consuming` ended, since they ignored
             their cancel or sat in a thread: only the end of the process ends them.
 
@@ -113,11 +114,19 @@ class EventBus(Subscribes):
         self._subscriptions: tuple[Subscription, ...] = ()
 
     def include(self, router: Router) -> None:
-        """Take in a router's subscriptions. Before the bus opens."""
-        if self._runtime is not None:
-            raise LifecycleError("include() came after the bus was opened; include routers before")
+        """Take in a router's subscriptions.
+
+        Raises:
+            LifecycleError: The bus is open: they would be passed over.
+            ConfigurationError: It is no router.
+        """
         check_router(router)
+        self._check_may_subscribe()
         self.declarations.extend(router.declarations)
+
+    def _check_may_subscribe(self) -> None:
+        if self._state in (_State.OPENING, _State.OPEN):
+            raise LifecycleError(f"the bus is {self._state.value}: declare subscriptions before it opens, they would be passed over")
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -320,7 +329,7 @@ class EventBus(Subscribes):
             As a signal: it drains, and the cancellation comes after it.
         """
         with stop_on_signals() as request:
-            async with self._session(request):
+            async with self._working(request):
                 await request.stop.wait()
 
     @asynccontextmanager
@@ -328,12 +337,18 @@ class EventBus(Subscribes):
         """Consume while the block lasts, without touching signals: for web applications.
 
         Opens the bus if it is not open. At the end it drains like `run`.
+
+        Raises:
+            LifecycleError, ConfigurationError, BackendError: As `run`.
+
+        Cancellation:
+            As `run`.
         """
-        async with self._session(StopRequest()):
+        async with self._working(StopRequest()):
             yield
 
     @asynccontextmanager
-    async def _session(self, request: StopRequest) -> AsyncGenerator[None]:
+    async def _working(self, request: StopRequest) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             if self._state is not _State.OPEN:
                 # Before the opening: a cancel that comes just after it must find somebody to close.

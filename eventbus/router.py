@@ -35,6 +35,9 @@ class Subscribes:
     def __init__(self) -> None:
         self.declarations = Declarations()
 
+    def _check_may_subscribe(self) -> None:
+        """Refuse a subscription that comes too late; a router's never does."""
+
     @overload
     def subscribe(
         self,
@@ -106,12 +109,14 @@ class Subscribes:
             A decorator that returns the function unchanged.
 
         Raises:
+            LifecycleError: The bus is open already: the subscription would be passed over.
             ConfigurationError: An option is wrong. What needs all subscriptions together, and the
                 handler's signature, is checked when the bus opens.
 
         Redis cost:
             None here. Consuming: one XREADGROUP and one script per batch of entries.
         """
+        self._check_may_subscribe()
         policy = Policy(start=start, concurrency=concurrency, prefetch=prefetch, retry=retry, foreign=foreign)
         return self.declarations.declare(event, group=group, topic=topic, middleware=middleware, policy=policy)
 

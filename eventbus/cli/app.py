@@ -13,7 +13,7 @@ from eventbus.cli.exits import EPILOG, Code, reported
 from eventbus.cli.info import show_topic, show_topics
 from eventbus.cli.loops import run_loop
 from eventbus.cli.moments import parse_beginning
-from eventbus.cli.options import Output, OutputOption, Prefix, Url
+from eventbus.cli.options import Output, OutputOption, Prefix, PrefixForBus, Url, UrlForBus
 from eventbus.cli.payloads import make_event
 from eventbus.cli.pending import show_pending
 from eventbus.cli.publish import publish as publish_event
@@ -57,8 +57,8 @@ def run(
     reload: Annotated[bool, typer.Option("--reload", help="Development: start again when a *.py changes.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Logs for people, or JSON lines.")] = LogFormat.CONSOLE,
     log_level: Annotated[LogLevel, typer.Option(help="From which level on.")] = LogLevel.INFO,
-    url: Url = None,
-    prefix: Prefix = "",
+    url: UrlForBus = None,
+    prefix: PrefixForBus = "",
 ) -> None:
     """Run a bus until SIGTERM or Ctrl-C: consume, then finish what is in hand. A second signal does not wait.
 

@@ -31,6 +31,15 @@ Prefix: TypeAlias = Annotated[
     str,
     typer.Option("--prefix", envvar="EVENTBUS_PREFIX", show_default=False, metavar="TEXT", help="Put before every topic's name."),
 ]
+# `run` leaves the variables to the bus: one that names its own url in code passes them over, as everywhere.
+UrlForBus: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--url", show_default=False, metavar="URL", help="Where Redis is. Default EVENTBUS_URL."),
+]
+PrefixForBus: TypeAlias = Annotated[
+    str,
+    typer.Option("--prefix", show_default=False, metavar="TEXT", help="Put before every topic's name. Default EVENTBUS_PREFIX."),
+]
 OutputOption: TypeAlias = Annotated[
     Output,
     typer.Option("--output", help="For people, or JSON: every line of the output is one complete document."),

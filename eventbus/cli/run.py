@@ -37,7 +37,7 @@ class Run:
         url: Where Redis is; for a bus that names no url itself.
         prefix: The same for the prefix.
         log_format: `console` or `json`.
-        log_level: From `debug` to `critical`.
+        log_level: From `debug` to `error`.
     """
 
     target: str
@@ -66,8 +66,7 @@ class Run:
             if wanted and wanted != holds:
                 name = option.removeprefix("--")
                 raise ConfigurationError(
-                    f"{self.target} names its own {name} in code, so that {option} (or EVENTBUS_{name.upper()}) "
-                    f"would be without effect: drop the one or the other"
+                    f"{self.target} names its own {name} in code, so that {option} would be without effect: drop the one or the other"
                 )
         return bus
 

@@ -19,6 +19,8 @@ from eventbus.delivery import Delivery, Ending, Outcome, Settings, Subscription,
 from eventbus.streams import Connections, Group, GroupCommands, GroupReader, Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from eventbus.delivery import PublishEvent
     from eventbus.streams import Backlog
 
@@ -48,6 +50,7 @@ class Consumer:
         name: This process's consumer name, new at every start.
         publish: What contexts publish with.
         state: What the bus's lifespan yielded.
+        besides: The bus's other groups, which have no heartbeat while they all begin.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Consumer:
         name: str,
         publish: PublishEvent,
         state: Any,
+        besides: Collection[str] = (),
     ) -> None:
         self.subscription = subscription
         self.counts = Counts()
@@ -69,7 +73,7 @@ class Consumer:
         self._reader = GroupReader(connections, group, name)
         self._work = Work()
         self.in_hand = InHand(subscription.concurrency + subscription.prefetch)
-        self._membership = Membership(subscription, settings, self._commands, self.in_hand, self.counts)
+        self._membership = Membership(subscription, settings, self._commands, self.in_hand, self.counts, besides=besides)
         self.fetcher = Fetcher(
             reader=self._reader,
             commands=self._commands,

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from eventbus.errors import BackendError
 from eventbus.streams import COUNT_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
     from eventbus.delivery import Settings, Subscription
@@ -24,14 +27,32 @@ class Membership:
     A group is lost when its stream was deleted, the server flushed, or somebody destroyed it. Until a low
     watermark is kept, it restarts at the earliest entry: nobody knows what other processes had settled, so
     that events may be handled again, and none is passed over.
+
+    Args:
+        subscription: What is consumed.
+        settings: The bus's.
+        commands: Those of the group.
+        in_hand: What is held of it.
+        counts: Where a loss is counted.
+        besides: Groups this bus serves or is about to serve, which have no heartbeat yet. Default none.
     """
 
-    def __init__(self, subscription: Subscription, settings: Settings, commands: GroupCommands, in_hand: InHand, counts: Counts) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        settings: Settings,
+        commands: GroupCommands,
+        in_hand: InHand,
+        counts: Counts,
+        *,
+        besides: Collection[str] = (),
+    ) -> None:
         self._subscription = subscription
         self._commands = commands
         self._in_hand = in_hand
         self._counts = counts
         self._settings = settings
+        self._besides = besides
         self._lock = anyio.Lock()
         self.token = ""
 
@@ -72,9 +93,16 @@ class Membership:
             return
         if subscription.start == "$":
             return
-        waiting = await self._commands.waiting_after(subscription.start)
+        try:
+            await self._say_waiting()
+        except BackendError as error:  # the group is there; what can be said of it keeps nobody from joining
+            _log.warning("the new group %s was created; what waits in its topic is not known: %s", subscription, error)
+
+    async def _say_waiting(self) -> None:
+        waiting = await self._commands.waiting_after(self._subscription.start)
         if waiting:
             number = f"{COUNT_LIMIT}+ entries" if waiting > COUNT_LIMIT else f"{waiting} entr{'y' if waiting == 1 else 'ies'}"
-            unserved = await self._commands.unserved(self._settings.service, silence=self._settings.lease)
+            settings = self._settings
+            unserved = await self._commands.unserved(settings.service, silence=settings.lease, besides=self._besides)
             hint = f"; groups of this service that nobody serves now: {', '.join(unserved)}" if unserved else ""
-            _log.warning("the new group %s begins with %s already in the topic%s", subscription, number, hint)
+            _log.warning("the new group %s begins with %s already in the topic%s", self._subscription, number, hint)

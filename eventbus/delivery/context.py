@@ -79,12 +79,12 @@ class Context:
 
     @property
     def entry_id(self) -> str:
-        """The entry's id in the topic's stream."""
+        """The entry's id in the stream it was read from."""
         return self._delivery.entry_id.decode()
 
     @property
     def attempt(self) -> int:
-        """Which run of the handler for this event this is, from 1."""
+        """Which run of the handler for this event this is, from 1; always 1 until retries arrive."""
         return 1
 
     @property

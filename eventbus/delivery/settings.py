@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventbus.errors import ConfigurationError
@@ -139,7 +139,7 @@ def resolve(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> Set
     for name, message in _MISSING.items():
         if name not in found:
             raise ConfigurationError(message)
-    return Settings(**{each.name: found[each.name] for each in fields(Settings) if each.name in found})
+    return Settings(**found)
 
 
 def _read(name: str, value: object, label: str) -> Any:

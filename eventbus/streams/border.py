@@ -10,7 +10,7 @@ from redis import exceptions as foreign
 from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 _CODES: Final[dict[type[foreign.ResponseError], str]] = {
     foreign.NoScriptError: "NOSCRIPT",
@@ -32,6 +32,10 @@ _REMEDIES: Final = {
     "NOGROUP": "the consumer group is gone",
 }
 
+_DATABASES: Final = {
+    "DB index is out of range": "choose a smaller database in the url, or raise `databases` in Redis's configuration",
+    "SELECT is not allowed in cluster mode": "a cluster has database 0 alone: leave the database out of the url",
+}
 
 _UNAUTHORISED: Final = (foreign.AuthenticationError, foreign.AuthorizationError)
 
@@ -41,13 +45,15 @@ def code_of(error: Exception) -> str:
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return code
-    return str(error).partition(" ")[0]
+    first = str(error).partition(" ")[0]
+    # Of a plain ERR redis-py leaves the sentence; "DB" and "SELECT" begin some.
+    return first if first.isupper() and str(error) not in _DATABASES else "ERR"
 
 
 def refused(error: foreign.ResponseError, doing: str) -> BackendRefused:
     """Translate an error answer. Redis's own text is kept: it names keys and commands, never values."""
     code = code_of(error)
-    remedy = _REMEDIES.get(code)
+    remedy = _REMEDIES.get(code) or _DATABASES.get(str(error))
     text = str(error) if str(error).startswith(code) else f"{code} {error}"
     return BackendRefused(f"{doing}: Redis refused: {text}" + (f" ({remedy})" if remedy else ""), code=code)
 
@@ -56,14 +62,21 @@ def translate(error: Exception, doing: str, *, maybe_executed: bool = True) -> B
     """Translate any exception of redis-py or the socket."""
     if isinstance(error, BackendError):
         return error
-    # redis-py files these under ConnectionError, although the server has answered, and on a unix socket
-    # wraps them in another ConnectionError.
-    if any(isinstance(each, _UNAUTHORISED) for each in (error, error.__cause__)):
-        return BackendRefused(f"{doing}: Redis refused the user or password ({_REMEDIES['NOAUTH']})", code="NOAUTH")
-    if isinstance(error, foreign.ResponseError):
-        return refused(error, doing)
+    for each in _causes(error):
+        # redis-py files these under ConnectionError, although the server has answered.
+        if isinstance(each, _UNAUTHORISED):
+            return BackendRefused(f"{doing}: Redis refused the user or password ({_REMEDIES['NOAUTH']})", code="NOAUTH")
+        if isinstance(each, foreign.ResponseError):
+            return refused(each, doing)
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return BackendUnavailable(f"{doing}: no answer from Redis ({reason})", maybe_executed=maybe_executed)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it: on a unix socket redis-py wraps an answer to AUTH or SELECT in a ConnectionError."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 FOREIGN_ERRORS: Final = (foreign.RedisError, OSError, TimeoutError, EOFError)

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from redis._parsers import _AsyncHiredisParser  # its public name is a variable, which is no base
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventbus.streams.address import Address
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for a connection with its handshake."""
+
+
+class ListeningParser(_AsyncHiredisParser):
+    """redis-py's parser, which also tells that bytes came: a large reply on a slow link is not silence."""
+
+    heard: Callable[[], None] | None = None
+
+    async def read_from_socket(self) -> Literal[True]:
+        """Read what there is, once."""
+        await super().read_from_socket()  # type: ignore[no-untyped-call]
+        if self.heard is not None:
+            self.heard()
+        return True
 
 
 class Connections:
@@ -56,6 +72,7 @@ class Connections:
             "encoding": "utf-8",
             "encoding_errors": "strict",
             "decode_responses": False,
+            "parser_class": ListeningParser,
             "socket_timeout": None,  # `Wire` sets a deadline for each exchange
             "socket_connect_timeout": CONNECT_TIMEOUT,
             "socket_read_size": 65536,

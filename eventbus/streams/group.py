@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from eventbus.errors import BackendRefused
 from eventbus.streams import keys
 from eventbus.streams.scripts import run_script
 from eventbus.streams.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from eventbus.streams.connections import Connections
 
@@ -152,37 +153,55 @@ class GroupCommands:
         return int(await run_script(self._wire, "leave", names, (group.name, self.consumer)))
 
     async def waiting_after(self, entry_id: str) -> int:
-        """Count the topic's entries after an id, at most `COUNT_LIMIT` + 1 of them."""
-        start = "-" if entry_id == "0" else f"({entry_id}"
-        rows = await self._wire.one("XRANGE", self.group.stream, start, "+", "COUNT", COUNT_LIMIT + 1)
-        return len(rows)
+        """Count the topic's entries after an id, at most `COUNT_LIMIT` + 1 of them. Only the number is sent."""
+        most = COUNT_LIMIT + 1
+        if entry_id == "0":
+            return min(most, int(await self._wire.one("XLEN", self.group.stream)))
+        return int(await run_script(self._wire, "waiting", (self.group.stream,), (entry_id, most)))
 
-    async def unserved(self, service: str, *, silence: float) -> list[str]:
+    async def unserved(self, service: str, *, silence: float, besides: Collection[str] = ()) -> list[str]:
         """Name other groups of this service on the topic whose members all fell silent.
 
         Args:
             service: The service's name, as its groups recorded it.
             silence: Seconds without a heartbeat after which a member counts as gone.
+            besides: Groups that are not asked about. Default none.
         """
         stream, everyone = self.group.stream, keys.groups(self.group.stream)
         found = [name.decode() for name in await self._wire.one("SMEMBERS", everyone)]
-        others = sorted(name for name in found if name != self.group.name)
+        others = sorted(name for name in found if name != self.group.name and name not in besides)
         pairs = [key for name in others for key in (keys.group(stream, name), keys.members(stream, name))]
         arguments = (service, int(silence * 1000), *others)
         names = await run_script(self._wire, "unserved", (everyone, *pairs), arguments)
         return [name.decode() for name in names]
 
     async def backlog(self) -> Backlog:
-        """Count what the group has still to do, in both its streams."""
+        """Count what the group has still to do, in both its streams.
+
+        Raises:
+            BackendUnavailable: No answer.
+            BackendRefused: Among others with code NOGROUP: the group is gone, and what it has to do with it.
+        """
         parts = [await self._backlog(self.group.source(private=private)) for private in (False, True)]
         return Backlog(any(part.unread for part in parts), sum(part.pending for part in parts))
 
     async def _backlog(self, source: str) -> Backlog:
-        rows = [_pairs(row) for row in await self._wire.one("XINFO", "GROUPS", source)]
-        (row,) = [row for row in rows if row[b"name"] == self.group.name.encode()]
+        row = await self._row(source)
         last = await self._wire.one("XREVRANGE", source, "+", "-", "COUNT", 1)
         unread = bool(last) and _order(last[0][0]) > _order(row[b"last-delivered-id"])
         return Backlog(unread, row[b"pending"])
+
+    async def _row(self, source: str) -> dict[bytes, Any]:
+        rows: list[Any] = []
+        try:
+            rows = await self._wire.one("XINFO", "GROUPS", source)
+        except BackendRefused as error:
+            if error.code != "ERR":  # else "no such key"
+                raise
+        for row in map(_pairs, rows):
+            if row[b"name"] == self.group.name.encode():
+                return row
+        raise BackendRefused(f"the consumer group {self.group.name!r} is gone from {source!r}", code="NOGROUP")
 
 
 def _pairs(flat: Sequence[Any]) -> dict[bytes, Any]:

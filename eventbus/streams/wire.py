@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from asyncio import timeout as deadline
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -15,15 +16,22 @@ from eventbus.streams.border import FOREIGN_ERRORS, refused, translate
 from eventbus.streams.connections import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Timeout
     from collections.abc import Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
-    from eventbus.streams.connections import Connections
+    from eventbus.streams.connections import Connections, ListeningParser
 
 ANSWER_TIMEOUT: Final = 5.0
-"""Seconds without an answer after which a connection is given up. Well below a lease, so that a
-black hole costs a reconnect and not the lease."""
+"""Seconds of silence after which a connection is given up. Well below a lease, so that a black hole costs a
+reconnect and not the lease."""
+
+SLOWEST_LINK: Final = 100_000
+"""Bytes a second at which a write still counts as going on."""
+
+SECOND_LOOK: Final = 0.5
+"""Seconds after which silence is believed, once it was found."""
 
 
 def pack(*words: str | bytes | int) -> bytes:
@@ -47,6 +55,7 @@ class Wire:
         self._connections = connections
         self._doing = f"{doing} at {connections.address}"
         self._connection: AbstractConnection | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self._lock = anyio.Lock()
 
     @property
@@ -59,7 +68,7 @@ class Wire:
 
         Args:
             commands: Commands made by `pack`.
-            timeout: Seconds until the last reply, without the connecting.
+            timeout: Seconds of silence, counted from the write and from whatever came last.
             into: A list to put the replies in; after a failure it holds those that still came.
 
         Returns:
@@ -73,8 +82,10 @@ class Wire:
         async with self._lock:
             connection = await self._connected()
             try:
-                async with deadline(timeout):
-                    await _exchange(connection, commands, replies, self._doing)
+                async with deadline(None) as limit:
+                    writing = sum(map(len, commands)) / SLOWEST_LINK
+                    silence = Silence(asyncio.get_running_loop(), limit, timeout, writing)
+                    await _exchange(connection, commands, replies, self._doing, silence)
             except FOREIGN_ERRORS as error:
                 await self._drop()
                 raise translate(error, self._doing) from error
@@ -124,24 +135,77 @@ class Wire:
                     raise translate(error, self._doing, maybe_executed=False) from error
                 raise
             self._connection = connection
+            # Kept, since redis-py forgets it when it closes it after an error.
+            self._transport = connection._writer.transport if connection._writer else None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return self._connection
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            transport = self._transport
+            # A transport that is merely closed still sends what it has, whenever the server reads again: after
+            # the same commands were sent on another connection.
+            if transport is not None and transport.get_write_buffer_size():
+                transport.abort()
             with anyio.CancelScope(shield=True):
                 await connection.disconnect(nowait=True)
 
 
-async def _exchange(connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any], doing: str) -> None:
-    await connection.send_packed_command(commands, check_health=False)
-    for _ in commands:
-        replies.append(await _reply(connection, doing))  # noqa: PERF401 - what came before a failure counts
+class Silence:
+    """Lets a deadline expire when no bytes came for so long.
+
+    It looks twice: an event loop that was blocked (a handler, a suspended machine) finds its timer due and
+    the replies in the socket at one moment. Only a second look tells silence from a late listener.
+
+    Args:
+        loop: The event loop.
+        limit: What is to expire.
+        seconds: How long nothing may be heard.
+        writing: Seconds more that the write may take.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, limit: Timeout, seconds: float, writing: float) -> None:
+        self._loop = loop
+        self._limit = limit
+        self._seconds = seconds
+        self._since = loop.time() + writing
+        self._looked = False
+        self._timer = loop.call_at(self._since + seconds, self._look)
+
+    def heard(self) -> None:
+        """Begin to count anew."""
+        self._since = self._loop.time()
+        self._looked = False
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now, due = self._loop.time(), self._since + self._seconds
+        if now >= due and self._looked:
+            self._limit.reschedule(now)
+            return
+        self._looked = now >= due
+        self._timer = self._loop.call_at(now + SECOND_LOOK if self._looked else due, self._look)
+
+
+async def _exchange(connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any], doing: str, silence: Silence) -> None:
+    parser = cast("ListeningParser", connection._get_parser())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # ours, see the factory
+    parser.heard = silence.heard
+    try:
+        await connection.send_packed_command(commands, check_health=False)
+        silence.heard()
+        for _ in commands:
+            replies.append(await _reply(connection, doing))  # noqa: PERF401 - what came before a failure counts
+    finally:
+        parser.heard = None
+        silence.stop()
 
 
 async def _reply(connection: AbstractConnection, doing: str) -> Any:
     try:
-        # math.inf: no timer per reply; the deadline of the whole exchange holds.
+        # math.inf: no timer per reply; `Silence` watches the whole exchange.
         reply = cast("Any", await connection.read_response(disable_decoding=True, timeout=math.inf))
     except ResponseError as error:
         return refused(error, doing)

@@ -32,7 +32,7 @@ class Loop:
     """A loop under supervision.
 
     Attributes:
-        name: What it does and for what: "fetch orders/charge".
+        name: What it does and for what: "fetching orders/charge".
         body: Runs until stopped; calls what it is given after each pass that went well; raises when it
             cannot go on.
         stopping: Set when the loop is to end; it is then not started again.

@@ -97,7 +97,8 @@ class Runtime:
 
         Whatever came of it, `drain` brings it down.
         """
-        joined = [self._consumer(subscription, publish, state) for subscription in subscriptions]
+        groups = frozenset(subscription.group for subscription in subscriptions)
+        joined = [self._consumer(subscription, publish, state, groups) for subscription in subscriptions]
         for consumer in joined:
             await _patiently(consumer.join)
         for consumer in joined:
@@ -133,7 +134,7 @@ class Runtime:
         if self.embedded is not None:
             await self.embedded.stop()
 
-    def _consumer(self, subscription: Subscription, publish: PublishEvent, state: Any) -> Consumer:
+    def _consumer(self, subscription: Subscription, publish: PublishEvent, state: Any, groups: frozenset[str]) -> Consumer:
         return Consumer(
             subscription,
             self.settings,
@@ -142,6 +143,7 @@ class Runtime:
             name=self.name,
             publish=publish,
             state=state,
+            besides=groups,
         )
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from eventbus.errors import BackendUnavailable
+from eventbus.errors import BackendError
 from eventbus.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from eventbus.bus import EventBus
+    from eventbus.consuming import Consumer
     from eventbus.delivery import Context, Published
     from eventbus.streams import Backlog
 
@@ -42,29 +43,32 @@ class Running:
     async def idle(self, timeout: float = 5.0) -> None:
         """Wait until nothing is unread or pending in any group this bus consumes.
 
+        A group that was lost in Redis is busy until it has been made anew.
+
         Args:
-            timeout: Seconds after which to give up.
+            timeout: Seconds after which to give up. Default 5.
 
         Raises:
-            TimeoutError: Says which group still has what.
+            TimeoutError: Says which group still has what, and how much of it this process left pending.
         """
-        busy: dict[str, Backlog | str] = {"Redis": "no answer yet"}
+        busy = ["Redis has not answered yet"]
         with anyio.move_on_after(timeout):
             while True:
                 before = self._progress()
-                with suppress(BackendUnavailable):
+                try:
                     busy = await self._busy()
+                except BackendError as error:
+                    busy = [str(error)]
                 # Nothing may have happened while we looked from group to group: a handler of the last
                 # one could have published to the first.
                 if not busy and before == self._progress():
                     return
                 await anyio.sleep(LOOK_EVERY)
-        left = "; ".join(f"{name}: {backlog}" for name, backlog in busy.items()) or "events kept coming"
-        raise TimeoutError(f"the bus is not idle after {timeout:g} s: {left}")
+        raise TimeoutError(f"the bus is not idle after {timeout:g} s: {'; '.join(busy) or 'events kept coming'}.")
 
-    async def _busy(self) -> dict[str, Backlog | str]:
-        found = {str(consumer.subscription): await consumer.backlog() for consumer in self.bus.consumers}
-        return {name: backlog for name, backlog in found.items() if backlog.unread or backlog.pending}
+    async def _busy(self) -> list[str]:
+        found = [(consumer, await consumer.backlog()) for consumer in self.bus.consumers]
+        return [_owed(consumer, backlog) for consumer, backlog in found if backlog.unread or backlog.pending]
 
     def _progress(self) -> tuple[int, int, int]:
         return len(self._published), len(self._handled), sum(len(consumer.in_hand) for consumer in self.bus.consumers)
@@ -77,6 +81,20 @@ class Running:
         """Note a handled event; a middleware outside all others."""
         await call_next(event, ctx)
         self._handled.append(event)
+
+
+def _owed(consumer: Consumer, backlog: Backlog) -> str:
+    parts = ["entries that nobody has read"] if backlog.unread else []
+    if backlog.pending:
+        parts.append(f"{backlog.pending} entr{'y' if backlog.pending == 1 else 'ies'} pending")
+    left = f", of which this process left {consumer.in_hand.left}: {_why(consumer)}" if consumer.in_hand.left else ""
+    return f"{consumer.subscription} has {' and '.join(parts)}{left}"
+
+
+def _why(consumer: Consumer) -> str:
+    counts = consumer.counts
+    reasons = {"handlers raised": counts.failed, "unreadable": counts.undecodable, "of a newer version": counts.newer}
+    return ", ".join(f"{reason} ({count})" for reason, count in reasons.items() if count) or "see the log"
 
 
 @asynccontextmanager

@@ -18,14 +18,17 @@ import os, sys
 from contextlib import asynccontextmanager
 from eventbus import Event, EventBus
 
+def say(*words):
+    os.write(1, f"{' '.join(map(str, words))}\\n".encode())  # one write: lines of several workers do not mix
+
 class Said(Event, topic="said"):
     word: str
 
 @asynccontextmanager
 async def lifespan(bus):
-    print("up", os.getpid(), os.environ.get("EVENTBUS_EMBEDDED_SERVERS", ""), flush=True)
+    say("up", os.getpid(), os.environ.get("EVENTBUS_EMBEDDED_SERVERS", ""))
     yield
-    print("down", os.getpid(), flush=True)
+    say("down", os.getpid())
 
 bus = EventBus(URL, service="shop", lifespan=lifespan)
 

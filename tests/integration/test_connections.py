@@ -64,6 +64,13 @@ async def test_the_database_of_the_url_is_selected(redis_url, redis_client):
     assert keys == 1
 
 
+async def test_a_database_that_the_server_does_not_have_is_refused_by_name(redis_url):
+    """Waiting would not make one: it is an answer, and the remedy is in the url."""
+    with pytest.raises(BackendRefused, match="a smaller database in the url") as caught:
+        await publish_one(f"{redis_url}?db=99999")
+    assert caught.value.code == "ERR"
+
+
 @dataclass
 class Certificates:
     """A private authority, a server's context that wants a client certificate, and the files of a client."""

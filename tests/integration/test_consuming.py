@@ -345,6 +345,8 @@ async def test_a_router_declares_without_a_bus(redis_url):
         await run.idle()
         with pytest.raises(LifecycleError, match="before"):
             bus.include(router)
+        with pytest.raises(LifecycleError, match="before"):
+            bus.subscribe(OrderCreated, group="late")
     assert seen == ["1"]
 
 

@@ -241,3 +241,16 @@ async def test_a_vanished_stream_makes_no_hot_loop(redis_url, redis_client):
         await until(lambda: seen["2"])
         after = (await redis_client.info("stats"))["total_commands_processed"]
     assert after - before < 40
+
+
+@pytest.mark.parametrize("lose", ["flushall", "xgroup_destroy"])
+async def test_a_test_may_wait_until_idle_right_after_the_group_was_lost(redis_url, redis_client, lose):
+    """The bus is busy until the worker has made the group anew."""
+    seen = Counter()
+    bus = charging_bus(redis_url, seen)
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="1"))
+        await run.idle()
+        await getattr(redis_client, lose)(*([] if lose == "flushall" else ["orders", "charge"]))
+        await run.idle(timeout=20)
+        assert bus.consumers[0].counts.regrouped == 1

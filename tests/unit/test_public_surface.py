@@ -11,14 +11,13 @@ import pytest
 import eventbus
 import eventbus.testing
 from eventbus import errors
-from eventbus.blocking import BlockingBus
 from eventbus.delivery import Subscription
 from eventbus.supervision import Health, Loop
 from eventbus.testing.running import Running
 
 FRONT_DOORS = [eventbus, eventbus.testing]
 
-HANDED_OUT = [BlockingBus, Subscription, Running, Loop, Health, errors.Failed]
+HANDED_OUT = [Subscription, Running, Loop, Health]
 """Classes whose objects users are given by those of the front door, without making any."""
 
 

@@ -1,8 +1,8 @@
--- Remove a consumer that owes nothing: its heartbeat, and its name in both groups.
+-- Remove a consumer's heartbeat, and its name in each of both groups where it owes nothing.
 --
 -- KEYS  1 the topic's stream   2 the group's private stream   3 the group's members
 -- ARGV  1 group   2 consumer
--- Returns the number of entries still pending for the consumer; it stays where that is not 0
+-- Returns the number of entries still pending for the consumer, at most 1,000 a stream
 --
 -- Atomic because: XGROUP DELCONSUMER destroys the consumer's pending entries without a word, so it may
 -- run only in the same step that saw there are none.

@@ -17,6 +17,9 @@ ANSWERS = [
     (foreign.ResponseError("MISCONF Redis is configured to save"), "MISCONF", "cannot save to disk"),
     (foreign.ResponseError("UNBLOCKED the stream key no longer exists"), "UNBLOCKED", ""),
     (foreign.ResponseError("ERR syntax error"), "ERR", ""),
+    (foreign.ResponseError("syntax error"), "ERR", ""),
+    (foreign.ResponseError("DB index is out of range"), "ERR", "a smaller database in the url"),
+    (foreign.ResponseError("SELECT is not allowed in cluster mode"), "ERR", "a cluster has database 0 alone"),
     (foreign.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "OOM", "raise it, or trim"),
     (foreign.ReadOnlyError("You can't write against a read only replica."), "READONLY", "point the url at the primary"),
     (foreign.NoPermissionError("this user has no permissions"), "NOPERM", "permission for this command"),
@@ -55,6 +58,14 @@ def test_a_wrong_password_is_an_answer_and_is_not_shown(error):
     assert found.code == "NOAUTH"
     assert "user and password into the url" in str(found)
     assert "s3cret" not in str(found)
+
+
+@pytest.mark.parametrize("error", [ANSWERS[0][0], foreign.ResponseError("DB index is out of range")])
+def test_an_error_answer_is_found_however_deep_redis_py_wraps_it(error):
+    """What the server answered to SELECT while connecting is an answer, too."""
+    found = translate(wrapped(wrapped(error)), "connecting", maybe_executed=False)
+    assert isinstance(found, BackendRefused)
+    assert str(found) == str(refused(error, "connecting"))
 
 
 @pytest.mark.parametrize(

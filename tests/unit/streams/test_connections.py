@@ -19,7 +19,6 @@ URLS = {
 
 LEFT_TO_REDIS_PY = {
     # what reads and writes the protocol: hiredis where it is installed, which a core dependency sees to
-    "parser_class",
     "encoder_class",
     # hooks that nothing uses: without them a connection logs in by user and password and selects the database
     "redis_connect_func",
