@@ -89,7 +89,10 @@ class Context:
 
     @property
     def time(self) -> datetime:
-        """When the event was first published, in UTC; the entry's own time where the publisher gave none."""
+        """When the event was first published, in UTC; the entry's own time where the publisher gave none.
+
+        An entry id beyond all times, which somebody chose, is the last moment there is.
+        """
         time = self._envelope.time if self._envelope else None
         return time or _written_at(self.entry_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,16 @@ Middleware: TypeAlias = Callable[[Any, Context, Invoke], Awaitable[Any]]
 
 _SPELLINGS: Final = ("Context", "eventbus.Context")
 _UNRESOLVED: Final = object()
+
+_QUOTES: Final = 3
+"""How often a text may name a text: one that is quoted in a module that quotes them all, and one more."""
+
+_LAZY: Final[dict[str, Any]] = {}
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    # Else reading a signature would raise where a name is imported for type checkers only.
+    _LAZY["annotation_format"] = Format.FORWARDREF
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,9 @@ def inspect_handler(function: Callable[..., Any], events: Sequence[type[Event]])
     if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
         raise ConfigurationError(f"handler {name} has a yield, so that calling it would run nothing; use return")
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(inspect.signature(function, **_LAZY).parameters.values())
+    except NameError as error:
+        raise ConfigurationError(f"handler {name} has an annotation that cannot be read: {error}: import it also at runtime") from error
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"handler {name} has no signature that can be read") from error
     if not parameters or parameters[0].kind not in _POSITIONAL:
@@ -146,14 +159,17 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _annotation(target: Callable[..., Any], annotation: Any) -> Any:
     """Resolve an annotation that is a text, as `from __future__ import annotations` makes them."""
-    if not isinstance(annotation, str):
-        return annotation
-    if annotation.strip("'\"") in _SPELLINGS:
-        return Context  # also where it is imported for type checkers only
-    try:
-        return eval(annotation, getattr(target, "__globals__", {}))  # noqa: S307 - the user's own source
-    except Exception:  # noqa: BLE001 - whatever it is, it names nothing we could pass
-        return _UNRESOLVED
+    for _ in range(_QUOTES):
+        annotation = getattr(annotation, "__forward_arg__", annotation)
+        if not isinstance(annotation, str):
+            return annotation
+        if annotation in _SPELLINGS:
+            return Context  # also where it is imported for type checkers only
+        try:
+            annotation = eval(annotation, getattr(target, "__globals__", {}))  # noqa: S307 - the user's own source
+        except Exception:  # noqa: BLE001 - whatever it is, it names nothing we could pass
+            break
+    return _UNRESOLVED if isinstance(annotation, str) else annotation
 
 
 def _check_event(name: str, target: Callable[..., Any], parameter: inspect.Parameter, events: Sequence[type[Event]]) -> None:
@@ -200,4 +216,8 @@ def _unknown_parameter(name: str, parameter: inspect.Parameter, annotation: Any)
 
 
 def _spell(annotation: Any) -> str:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " | ".join(map(_spell, get_args(annotation)))
+    if annotation is type(None):
+        return "None"
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))

@@ -31,7 +31,10 @@ class Unready:
 
 
 def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
-    """Find the handler of an entry and decode its event. Whatever stands in the entry, this returns."""
+    """Find the handler of an entry and decode its event.
+
+    Whatever stands in the entry, and whatever a validator of the user's makes of it, this returns.
+    """
     try:
         envelope = Envelope.parse(fields)
         if envelope is None:
@@ -39,6 +42,8 @@ def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
         return _enveloped(subscription, envelope)
     except DecodeError as error:
         return Unready(Ending.UNDECODABLE, str(error))
+    except Exception as error:  # noqa: BLE001 - one entry must not end what reads all of them; its text may show values
+        return Unready(Ending.UNDECODABLE, f"it cannot be read: {type(error).__name__}")
 
 
 def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Unready:
@@ -47,7 +52,7 @@ def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Unread
         return Unready(Ending.NOBODY, f"no handler of this group names type {envelope.type!r}")
     if envelope.version > route.version:
         return Unready(Ending.NEWER, f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}")
-    event = decode(route.event_class, envelope.data)
+    event = _of(route, decode(route.event_class, envelope.data))
     adopt(event, envelope.identity)
     return Ready(route, event, envelope)
 
@@ -56,4 +61,11 @@ def _foreign(subscription: Subscription, fields: list[bytes]) -> Ready | Unready
     if subscription.foreign is None:
         return Unready(Ending.UNDECODABLE, "the entry has no specversion field; subscribe with foreign=Flat(…) to read such")
     route = subscription.routes[info(subscription.foreign.event_class).type]
-    return Ready(route, subscription.foreign.read(fields), None)
+    return Ready(route, _of(route, subscription.foreign.read(fields)), None)
+
+
+def _of(route: Route, event: object) -> Event:
+    """A validator of the user's may return anything; the handler was promised its class, or one below it."""
+    if not isinstance(event, route.event_class):
+        raise DecodeError(f"{route.event_class.__name__} cannot be read: a validator made a {type(event).__name__} of it")
+    return event

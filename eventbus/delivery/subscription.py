@@ -41,7 +41,9 @@ class Policy:
     def __post_init__(self) -> None:
         """Check the values, so that a wrong one is found where it is written."""
         if self.start is not None and not _is_start(self.start):
-            raise ConfigurationError(f"start={self.start!r}: write 'earliest', 'latest' or an entry id such as '1700000000000-0'")
+            raise ConfigurationError(
+                f"start={self.start!r}: write 'earliest', 'latest' or an entry id such as '1700000000000-0', both numbers below 2^64"
+            )
         for name in ("concurrency", "prefetch"):
             value = getattr(self, name)
             if value is not None and not is_count(value):

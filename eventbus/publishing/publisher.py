@@ -14,6 +14,7 @@ from eventbus.errors import (
     BackendError,
     BackendRefused,
     BackendUnavailable,
+    ConfigurationError,
     EncodeError,
     Failed,
     LifecycleError,
@@ -30,6 +31,9 @@ CHUNK: Final = 500
 
 CHUNK_BYTES: Final = 1 << 20
 """Bytes in one write, unless a single event is larger."""
+
+LONGEST: Final = 1e9
+"""Seconds that every longer timeout stands for: a clock cannot add whatever number somebody writes."""
 
 SWEEP: Final = 0.05
 """Seconds between looks for publishes whose time is over: one timer for all of them."""
@@ -120,11 +124,7 @@ class Publisher:
         batch = list(events)
         waiting = [self._prepare(event, topic, headers, timeout) for event in batch]
         self._enqueue(waiting)
-        try:
-            answers = await asyncio.gather(*(each.answer for each in waiting), return_exceptions=True)
-        finally:
-            for each in waiting:
-                each.answer.cancel()
+        answers = await asyncio.gather(*(each.answer for each in waiting), return_exceptions=True)  # cancels them with itself
         return _complete(batch, waiting, answers)
 
     async def run(self, alive: Alive) -> None:
@@ -151,21 +151,32 @@ class Publisher:
         lost: BackendError | None = None
         try:
             self.counts.writes += 1
-            await self._wire.call([waiting.command for waiting in chunk], into=replies)
+            await self._write(chunk, replies)
         except (BackendUnavailable, BackendRefused) as error:
             lost = error
-        except BaseException:
-            for waiting in chunk:  # cancelled in the middle: whoever answers them cannot know more
-                waiting.maybe_written = True
-            raise
-        answered = zip(chunk, replies, strict=False)
-        again = [waiting for waiting, reply in answered if not self._settle(waiting, reply)]
-        rest = chunk[len(replies) :]
+        finally:
+            # Also where it was cancelled: what is sent and unanswered then is for `run` or `abandon`.
+            answered = zip(chunk, replies, strict=False)
+            again = [waiting for waiting, reply in answered if not self._settle(waiting, reply)]
+            rest = chunk[len(replies) :]
+            self._sent = [*again, *rest]
         if lost is not None:
             _mark_unanswered(rest, lost)
-        self._requeue([*again, *rest])
+        self._requeue(self._sent)
         if again or lost:
             await self._try_later(lost or again[0].last)
+
+    async def _write(self, chunk: list[_Waiting], replies: list[Any]) -> None:
+        if not self._wire.connected:
+            await self._wire.connect()  # apart: what is cancelled here was not sent
+        try:
+            await self._wire.call([waiting.command for waiting in chunk], into=replies)
+        except (BackendUnavailable, BackendRefused):
+            raise
+        except BaseException:
+            for waiting in chunk[len(replies) :]:
+                waiting.maybe_written = True
+            raise
 
     async def sweep(self, alive: Alive) -> None:
         """Give up publishes whose time is over. One timer for all: a timer each would cost more than the write."""
@@ -205,7 +216,7 @@ class Publisher:
         fields = encode(event, source=f"/{settings.service}", headers=headers, max_bytes=settings.max_event_bytes)
         loop = asyncio.get_running_loop()
         command = pack(b"XADD", settings.prefix + place, b"*", *fields)
-        return _Waiting(command, identity(event).id, place, loop.time() + timeout, loop.create_future())
+        return _Waiting(command, identity(event).id, place, loop.time() + _seconds(timeout), loop.create_future())
 
     def _place(self, event: Event, topic: str | Topic | None) -> str:
         wanted = topic if topic is not None else info(type(event)).topic
@@ -265,6 +276,12 @@ class Publisher:
             # A demoted primary keeps its connections: a new one finds the new primary.
             await self._wire.close()
         raise error or BackendUnavailable("publishing: no answer")
+
+
+def _seconds(timeout: object) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise ConfigurationError(f"timeout={timeout!r}: give a number of seconds, 0 or more")
+    return min(timeout, LONGEST)
 
 
 def _mark_unanswered(rest: list[_Waiting], lost: BackendError) -> None:

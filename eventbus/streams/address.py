@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FORMS = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to/redis.sock?db=0"
-_ENCODE = " (special characters of a password are percent-encoded: '/' is %2F, '?' is %3F, '#' is %23, '@' is %40)"
+_ENCODE = " (special characters of a user, password or path are percent-encoded: '/' is %2F, '?' is %3F, '#' is %23, '@' is %40)"
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "redis": frozenset({"db"}),
@@ -46,7 +46,7 @@ class Address:
     port: int = 6379
     path: str = ""
     db: int = 0
-    username: str | None = None
+    username: str | None = field(default=None, repr=False)  # or a password whose ':' was forgotten
     password: str | None = field(default=None, repr=False)
     tls: Tls | None = None
 
@@ -57,19 +57,19 @@ class Address:
         Args:
             url: `redis://[user:password@]host[:6379][/db]`, `rediss://…` (TLS; the files by
                 `?ssl_ca_certs=…&ssl_certfile=…&ssl_keyfile=…`) or `unix://[user:password@]/path[?db=0]`.
-                A password's special characters are percent-encoded.
+                Special characters of user, password and path are percent-encoded.
 
         Raises:
-            ConfigurationError: The url has another form; the message never repeats the url, which may
-                hold a password.
+            ConfigurationError: The url has another form; the message repeats no part of it that may hold
+                a password, or the rest of one that was not encoded.
         """
         parts = _split(url)
         options = _options(parts, url)
         user, password = (unquote(text) if text else None for text in (parts.username, parts.password))
         if parts.scheme == "unix":
             path = unquote(parts.path)
-            if not path or parts.hostname:
-                raise ConfigurationError("a unix:// url needs an absolute path: unix:///path/to/redis.sock")
+            if not path or parts.netloc.rpartition("@")[2]:
+                raise ConfigurationError(f"a unix:// url needs an absolute path: unix:///path/to/redis.sock{_ENCODE}")
             return cls("unix", path=path, db=_db(options.get("db", "0"), url), username=user, password=password)
         db = _db(options.get("db") or parts.path.strip("/") or "0", url)
         tls = _tls(options) if parts.scheme == "rediss" else None
@@ -93,6 +93,8 @@ def _split(url: str) -> SplitResult:
         raise ConfigurationError(f"the Redis url cannot be parsed; write {_FORMS}{_ENCODE}") from None
     if "#" in url:
         raise ConfigurationError(f"the Redis url has a '#'; write {_FORMS}{_ENCODE}")
+    if "@" in parts.path + parts.query:
+        raise ConfigurationError(f"the Redis url has a '@' after its host; write {_FORMS}{_ENCODE}")
     return parts
 
 
@@ -115,7 +117,7 @@ def _options(parts: SplitResult, url: str) -> dict[str, str]:
 
 
 def _db(text: str, url: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) < len(str(1 << 31))):  # Redis keeps it in 32 bits
         raise ConfigurationError(f"the Redis url names database {_shown(text, url)}; write a number, for example /0{_ENCODE}")
     return int(text)
 

@@ -26,7 +26,8 @@ async def publish_one(url):
 async def guarded_url(redis_url, redis_client):
     """A url with a user and a password that has to be percent-encoded."""
     await redis_client.acl_setuser("shop", enabled=True, passwords=[f"+{PASSWORD}"], keys="*", commands=["+@all"])
-    yield redis_url.replace("unix://", f"unix://shop:{quote(PASSWORD, safe='')}@")
+    scheme, _, rest = redis_url.partition("://")
+    yield f"{scheme}://shop:{quote(PASSWORD, safe='')}@{rest}"
     await redis_client.acl_deluser("shop")
 
 

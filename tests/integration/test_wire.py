@@ -12,7 +12,11 @@ from eventbus import BackendUnavailable
 from eventbus.streams import Address, Connections, Wire, pack
 from eventbus.streams.wire import SECOND_LOOK, Silence
 
-HELLO = b"+OK\r\n"  # to CLIENT SETNAME
+
+async def asked(reader, writer, command):
+    """Answer the handshake, then wait for a command."""
+    while command not in await reader.read(1 << 16):
+        writer.write(b"+OK\r\n")
 
 
 def wire_to(url):
@@ -69,9 +73,7 @@ async def test_a_reply_that_takes_long_is_read_as_long_as_bytes_come(tmp_path):
     """A large reply on a slow link."""
 
     async def slow(reader, writer):
-        await reader.read(1 << 16)
-        writer.write(HELLO)
-        await reader.read(1 << 16)
+        await asked(reader, writer, b"GET")
         writer.write(b"$1000\r\n")
         for _ in range(10):
             await asyncio.sleep(0.02)
@@ -88,9 +90,7 @@ async def test_a_server_that_falls_silent_in_the_middle_of_a_reply_is_given_up(t
     """The reply will never be whole."""
 
     async def stuck(reader, writer):
-        await reader.read(1 << 16)
-        writer.write(HELLO)
-        await reader.read(1 << 16)
+        await asked(reader, writer, b"GET")
         writer.write(b"$1000\r\nxxx")
         await reader.read()
 
@@ -201,8 +201,7 @@ async def test_what_was_not_sent_when_a_connection_is_given_up_is_never_sent(tmp
 
     async def busy(reader, writer):
         nonlocal received
-        await reader.read(1 << 16)
-        writer.write(HELLO)
+        await asked(reader, writer, b"SET\r\n")
         await given_up.wait()
         try:
             while data := await reader.read(1 << 20):
@@ -216,4 +215,4 @@ async def test_what_was_not_sent_when_a_connection_is_given_up_is_never_sent(tmp
             await wire.one("SET", "key", b"x" * 8_000_000, timeout=0.02)
         given_up.set()
         await seen.wait()
-    assert received < 8_000_000
+    assert received < 4_000_000

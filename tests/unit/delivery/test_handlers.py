@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import threading
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, ForwardRef, Optional, Protocol, TypeVar, Union, runtime_checkable
 
 import pytest
 
@@ -146,7 +146,26 @@ class Synchronous:
         return (event,)
 
 
+class HasNumber(Protocol):
+    number: int
+
+
+@runtime_checkable
+class HasNumberAtRuntime(Protocol):
+    number: int
+
+
+async def a_protocol(event: HasNumber):
+    return (event,)
+
+
+async def a_runtime_protocol(event: HasNumberAtRuntime | None):
+    return (event,)
+
+
 ACCEPTED = [
+    a_protocol,
+    a_runtime_protocol,
     only_the_event,
     the_context_by_position,
     the_context_by_keyword,
@@ -199,6 +218,9 @@ def defined_by(source, **names):
         ("from __future__ import annotations", "Context"),  # imported under TYPE_CHECKING only
         ("from __future__ import annotations", "eventbus.Context"),
         ("", "'Context'"),
+        ("from __future__ import annotations", "'Context'"),
+        ("from __future__ import annotations", "'eventbus.Context'"),
+        ("from __future__ import annotations\nfrom eventbus import Context as Circumstances", "'Circumstances'"),
         ("from eventbus import Context", "Context"),
         ("from eventbus import Context as Circumstances", "Circumstances"),
         ("from __future__ import annotations\nfrom eventbus import Context as Circumstances", "Circumstances"),
@@ -282,6 +304,31 @@ async def takes_others(event: Paid | str):
     pass
 
 
+async def takes_unions_by_value(event):
+    pass
+
+
+takes_unions_by_value.__annotations__["event"] = Paid | str | None  # as without the __future__ of this file
+
+
+async def takes_old_unions_by_value(event):
+    pass
+
+
+takes_old_unions_by_value.__annotations__["event"] = Union[Paid, str]  # noqa: UP007 - as much code still writes it
+
+
+async def takes_a_quoted_one(event: "Paid"):  # noqa: UP037 - as much code still writes it
+    pass
+
+
+async def asks_for_a_union_by_value(event: Created, ctx):
+    pass
+
+
+asks_for_a_union_by_value.__annotations__["ctx"] = Context | None
+
+
 async def takes_a_context_first(ctx: Context, event: Created):
     pass
 
@@ -345,8 +392,12 @@ REFUSED = [
     (takes_named_ones, "takes no event"),
     (functools.partial(only_the_event, EVENT), "takes no event"),
     (takes_another, r"takes event: Paid but subscribes to Created"),
-    (takes_perhaps_another, "but subscribes to Created"),
-    (takes_others, "but subscribes to Created"),
+    (takes_perhaps_another, r"takes event: Paid \| None but subscribes to Created"),
+    (takes_others, r"takes event: Paid \| str but subscribes to Created"),
+    (takes_unions_by_value, r"takes event: Paid \| str \| None but subscribes to Created"),
+    (takes_old_unions_by_value, r"takes event: Paid \| str but subscribes to Created"),
+    (takes_a_quoted_one, r"takes event: Paid but subscribes to Created"),
+    (asks_for_a_union_by_value, r"parameter 'ctx' with annotation Context \| None"),
     (takes_a_context_first, r"takes ctx: Context but subscribes to Created"),
     (takes_a_text, r"takes event: str but subscribes to Created"),
     (asks_without_annotation, "parameter 'ctx' with no annotation"),
@@ -398,3 +449,33 @@ def test_a_handler_of_a_union_must_take_every_class_of_it():
 def test_a_handler_is_called_by_the_name_of_what_was_written(function, short, whole):
     """Default groups use the short one, logs and errors the whole one."""
     assert (short_name(function), handler_name(function)) == (short, f"{__name__}.{whole}")
+
+
+def test_a_name_that_only_type_checkers_know_is_no_riddle_where_annotations_are_lazy():
+    """On Python 3.14 looking at a signature evaluates its annotations."""
+
+    class Lazy:
+        @property
+        def __signature__(self):
+            raise NameError("name 'Order' is not defined")
+
+        def __call__(self, event): ...
+
+    with pytest.raises(ConfigurationError, match="name 'Order' is not defined: import it also at runtime"):
+        inspect_handler(Lazy(), (Created,))
+
+
+def test_a_forward_reference_is_what_it_names():
+    """The form that 3.14 gives to a name that only type checkers know."""
+
+    async def handler(event, ctx):
+        return event, ctx
+
+    handler.__annotations__ |= {"event": ForwardRef("Order"), "ctx": ForwardRef("Context")}
+    assert inspect_handler(handler, (Created,)).context == ""
+
+
+def test_a_name_that_names_itself_is_unknown():
+    """Looking it up ends."""
+    handler = defined_by("X = 'X'\nasync def handler(event: 'X'): ...")
+    assert inspect_handler(handler, (Created,))

@@ -42,7 +42,7 @@ def test_a_wrong_retry_names_its_argument(name, value):
         Retry(**{name: value})
 
 
-@pytest.mark.parametrize("start", ["earliest", "latest", "0", "1700000000000", "1700000000000-0"])
+@pytest.mark.parametrize("start", ["earliest", "latest", "0", "1700000000000", "1700000000000-0", f"{(1 << 64) - 1}-{(1 << 64) - 1}"])
 def test_a_policy_takes_every_documented_start(start):
     """Words, or an entry's id."""
     assert Policy(start=start).start == start
@@ -51,7 +51,8 @@ def test_a_policy_takes_every_documented_start(start):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("start", value) for value in ("", "now", "$", "-", "1-2-3", "0-", " 0", "0\n")),
+        *(("start", value) for value in ("", "now", "$", "-", "1-2-3", "0-", " 0", "0\n", 0, [], ["0"], {}, b"0")),
+        *(("start", value) for value in ("\uff11\uff17", f"{1 << 64}", f"1-{1 << 64}", "9" * 20, "0" * 21)),
         *((name, value) for name in ("concurrency", "prefetch") for value in (0, -1, 1.5, "4", True)),
         ("retry", 3),
         ("retry", {"attempts": 3}),

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
 
 from eventbus.delivery import Declarations, Ending, Policy, Ready, Settings, Topics, Unready, compile_subscriptions, resolve
 from eventbus.events import Event, Flat, encode, identity
@@ -28,6 +29,70 @@ def subscription(*, foreign=None):
     declarations.declare(Ordered, group="g", topic=None, middleware=(), policy=Policy(foreign=foreign))(handler)
     (compiled,) = compile_subscriptions(declarations, Settings(url="redis://h", service="s"), topics=Topics())
     return compiled
+
+
+class Shape(Event, topic="shapes"):
+    """Its validator makes what it likes of it."""
+
+    kind: str = ""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _chosen(cls, value, handler):
+        made = handler(value)
+        return made if cls is not Shape else MADE.get(made.kind, lambda: made)()
+
+
+class Circle(Shape, topic="shapes"):
+    pass
+
+
+def defect():
+    raise RuntimeError(SECRET)
+
+
+MADE = {"circle": Circle, "order": lambda: Ordered(order_id="o-1"), "nothing": lambda: None, "number": lambda: 3, "defect": defect}
+
+
+async def shape_handler(event: Shape): ...
+
+
+def shapes():
+    declarations = Declarations()
+    declarations.declare(Shape, group="g", topic=None, middleware=(), policy=Policy(foreign=Flat(Shape)))(shape_handler)
+    (compiled,) = compile_subscriptions(declarations, Settings(url="redis://h", service="s"), topics=Topics())
+    return compiled
+
+
+def shape(kind, *, flat):
+    return [b"kind", kind.encode()] if flat else encode(Shape.model_construct(kind=kind), source="/s")
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_validator_may_choose_a_class_below_the_one_that_is_read(flat):
+    """It goes to the handler that was subscribed to the one that is read."""
+    subscription = shapes()
+    found = resolve(subscription, shape("circle", flat=flat))
+    assert isinstance(found, Ready)
+    assert (type(found.event), found.route) == (Circle, subscription.routes["Shape"])
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("kind", ["order", "nothing", "number", "defect"])
+def test_whatever_a_validator_makes_of_an_entry_there_is_an_answer(kind, flat):
+    """A handler is given what its annotation says, or nothing."""
+    found = resolve(shapes(), shape(kind, flat=flat))
+    assert isinstance(found, Unready)
+    assert found.ending is Ending.UNDECODABLE
+    assert found.reason.startswith("Shape cannot be read: ")
+    assert SECRET not in found.reason
+
+
+def test_a_defect_in_reading_is_an_answer_too(monkeypatch):
+    """One entry must not end what reads all of them."""
+    monkeypatch.setattr("eventbus.delivery.resolution.decode", lambda *_: defect())
+    found = resolve(PLAIN, entry())
+    assert found == Unready(Ending.UNDECODABLE, "it cannot be read: RuntimeError")
 
 
 PLAIN, FOREIGN = subscription(), subscription(foreign=Flat(Ordered))

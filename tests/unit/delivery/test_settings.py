@@ -101,6 +101,16 @@ def test_a_bad_argument_is_named_with_its_value(name, value):
     assert f"{name}={value!r}" in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["0.9", 0.001, 0.999])
+def test_a_lease_that_is_too_short_to_live_in_is_refused_with_the_reason(value):
+    """Heartbeats and reconnects are shares of it; a worker would be without its entries all the time."""
+    with pytest.raises(ConfigurationError, match="at least 1 s .*: heartbeats and reconnects are shares of it"):
+        check_arguments({"lease": value})
+    with pytest.raises(ConfigurationError, match="EVENTBUS_LEASE='0.9': at least 1 s"):
+        resolve_settings(NEEDED, {"EVENTBUS_LEASE": "0.9"})
+    assert check_arguments({"lease": 1}) == {"lease": 1.0}
+
+
 @pytest.mark.parametrize(("name", "value"), [("service", ""), ("service", "a b"), ("service", 3), ("prefix", "{x}"), ("prefix", 3)])
 def test_names_that_cannot_be_part_of_a_key_are_refused(name, value):
     """Before anything connects."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from eventbus.delivery import Topics
-from eventbus.errors import BackendRefused, BackendUnavailable, LifecycleError, PublishIncomplete
+from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, LifecycleError, PublishIncomplete
 from eventbus.publishing import Publisher
 from eventbus.publishing.publisher import CHUNK, CHUNK_BYTES, TRANSIENT
 from eventbus.streams import Address, Connections
@@ -31,6 +31,7 @@ class Server:
         self.answers = []
         self.closed = 0
         self.connected = True
+        self.connecting = None
         self.hanging = None
         self.asked = asyncio.Event()
 
@@ -38,15 +39,25 @@ class Server:
         """Answer one write with these replies, and then fail."""
         self.answers.append((replies, then))
 
+    async def connect(self):
+        self.asked.set()
+        await self.connecting.wait()
+        self.connected = True
+
     async def call(self, commands, *, into):
         self.writes.append(list(commands))
-        self.asked.set()
-        if self.hanging:
-            await self.hanging.wait()
         replies, error = self.answers.pop(0) if self.answers else ([b"1-%d" % number for number in range(len(commands))], None)
+        if self.hanging:
+            into.extend(replies[: self.hangs_after])
+            self.asked.set()
+            await self.hanging.wait()
+            del into[:]
+        self.asked.set()
         into.extend(replies)
         if error:
             raise error
+
+    hangs_after = 0
 
     async def close(self):
         self.closed += 1
@@ -301,6 +312,67 @@ async def test_a_publish_is_given_up_when_its_time_is_over(sent):
     )
 
 
+async def under_way(desk, *events):
+    """Publish, and end the loop when the write is under way."""
+    tasks = await desk.publish(*events)
+    async with at_work(desk.publisher.run):
+        await desk.server.asked.wait()
+    return tasks
+
+
+async def test_a_write_that_was_under_way_when_the_bus_was_closed_may_have_been_written():
+    """It may stand in Redis already, and nobody will hear of it."""
+    desk = Desk()
+    desk.server.hanging = asyncio.Event()
+    (task,) = await under_way(desk, *orders(1))
+    error = await given_up(desk, task)
+    assert error.maybe_executed
+    assert "the bus was closed: it may or may not have been written" in str(error)
+
+
+async def test_what_was_answered_before_the_write_was_ended_keeps_its_answer():
+    """A part of the replies had come."""
+    desk = Desk()
+    desk.server.hanging, desk.server.hangs_after = asyncio.Event(), 2
+    desk.server.answer(b"7-0", refusal("OOM"))
+    first, second, third = await under_way(desk, *orders(3))
+    assert (await given_up(desk, third)).maybe_executed
+    assert (await first).entry_id == "7-0"
+    with pytest.raises(BackendRefused):
+        await second
+    assert desk.publisher.counts.published == 1
+
+
+async def test_what_waited_for_a_connection_when_the_bus_was_closed_was_not_written():
+    """It never left."""
+    desk = Desk()
+    desk.server.connected, desk.server.connecting = False, asyncio.Event()
+    (task,) = await under_way(desk, *orders(1))
+    error = await given_up(desk, task)
+    assert not error.maybe_executed
+    assert "the bus was closed: it was not written" in str(error)
+
+
+@pytest.mark.parametrize("timeout", [None, -1, -0.001, float("nan"), True, "3", [1]])
+async def test_a_timeout_that_is_none_is_refused_before_anything_is_queued(timeout):
+    """By its value; what waits for ever, or gives up at once, is somebody's mistake."""
+    desk = Desk()
+    for publish, what in ((desk.publisher.publish, orders(1)[0]), (desk.publisher.publish_many, orders(2))):
+        with pytest.raises(ConfigurationError, match="timeout=.*: give a number of seconds, 0 or more") as caught:
+            await asyncio.wait_for(publish(what, timeout=timeout), 1)
+        assert f"timeout={timeout!r}" in str(caught.value)
+    await desk.publisher.run_once()
+    assert desk.server.writes == []
+
+
+@pytest.mark.parametrize("timeout", [5, 0.5, float("inf"), 10**400])
+async def test_any_other_number_of_seconds_is_a_timeout(timeout):
+    """However large."""
+    desk = Desk()
+    async with at_work(desk.publisher.run):
+        assert (await desk.publisher.publish(orders(1)[0], timeout=timeout)).entry_id == "1-0"
+
+
 # -- batches
 
 
@@ -331,6 +403,21 @@ async def test_an_incomplete_batch_tells_written_refused_and_unknown_apart():
     assert [(failed.index, failed.event, type(failed.error)) for failed in error.refused] == [(1, events[1], BackendRefused)]
     assert [(failed.index, failed.event, type(failed.error)) for failed in error.unknown] == [(3, events[3], BackendUnavailable)]
     assert "2 events were written, 1 were refused, 1 are unknown; the first that failed is number 1" in str(error)
+
+
+async def test_a_batch_that_was_under_way_when_the_bus_was_closed_is_unknown():
+    """Its first write may have been executed, its second was not sent."""
+    desk = Desk()
+    desk.server.hanging = asyncio.Event()
+    batch = asyncio.ensure_future(desk.publisher.publish_many(orders(CHUNK + 1)))
+    await asyncio.sleep(0)
+    async with at_work(desk.publisher.run):
+        await desk.server.asked.wait()
+    await desk.publisher.abandon()
+    with pytest.raises(PublishIncomplete) as caught:
+        await batch
+    assert [failed.index for failed in caught.value.unknown] == list(range(CHUNK))
+    assert [failed.index for failed in caught.value.refused] == [CHUNK]
 
 
 async def test_a_batch_that_was_cancelled_writes_no_more():
