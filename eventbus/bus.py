@@ -241,6 +241,7 @@ class EventBus(Subscribes):
 
         Raises:
             LifecycleError: The bus is not open.
+            ConfigurationError: The timeout is no number from 0. Nothing was written.
             EncodeError: The event is abstract, too large (EventTooLarge), or a header is wrong. Nothing
                 was written.
             BackendRefused: Redis answered with an error, such as OOM or WRONGTYPE. It was not written.
@@ -285,6 +286,7 @@ class EventBus(Subscribes):
             A record per event, in the order given.
 
         Raises:
+            ConfigurationError: The timeout is no number from 0. Nothing was written.
             EncodeError: One of the events is wrong. Nothing was written.
             PublishIncomplete: Not all were confirmed: `.written`, `.refused` (certainly not written) and
                 `.unknown` (may have been) say which.

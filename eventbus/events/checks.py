@@ -14,7 +14,10 @@ def is_seconds(value: object, *, zero: bool = False) -> bool:
     """A finite number above 0 (or from 0)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and (value > 0 or (zero and value == 0))
+    try:
+        return math.isfinite(value) and (value > 0 or (zero and value == 0))
+    except OverflowError:  # an int beyond every float
+        return False
 
 
 def is_text(value: object) -> bool:

@@ -117,8 +117,15 @@ class Wire:
             await self._connected()
 
     async def close(self) -> None:
-        """Close the connection, if there is one. A later call opens a new one."""
-        async with self._lock:
+        """Close the connection, if there is one. A later call opens a new one.
+
+        Cancellation:
+            It is closed all the same, under a call that still waits for its replies, too.
+        """
+        try:
+            async with self._lock:  # what is under way ends first
+                pass
+        finally:
             await self._drop()
 
     async def _connected(self) -> AbstractConnection:

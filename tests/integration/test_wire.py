@@ -216,3 +216,29 @@ async def test_what_was_not_sent_when_a_connection_is_given_up_is_never_sent(tmp
         given_up.set()
         await seen.wait()
     assert received < 4_000_000
+
+
+async def test_a_close_that_is_cancelled_closes_all_the_same(redis_url):
+    """It may be cancelled while it waits for its turn; nobody else would close the connection."""
+    wire = wire_to(redis_url)
+    await wire.connect()
+    closing = asyncio.ensure_future(wire.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert not wire.connected
+
+
+async def test_a_close_that_is_cancelled_ends_the_call_it_waited_for(redis_url):
+    """The caller hears that its connection is gone."""
+    wire = wire_to(redis_url)
+    await wire.connect()
+    call = asyncio.ensure_future(wire.one("BLPOP", "nothing", 0, timeout=30))
+    await asyncio.sleep(0.01)
+    closing = asyncio.ensure_future(wire.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(BackendUnavailable):
+        await call
+    assert not wire.connected

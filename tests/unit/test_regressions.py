@@ -12,7 +12,7 @@ import pytest
 
 from eventbus.consuming.in_hand import InHand
 from eventbus.consuming.work import Work
-from eventbus.delivery import Context, Delivery, Policy, Surroundings, Topics, check_arguments, resolve_settings
+from eventbus.delivery import Context, Delivery, Policy, Retry, Surroundings, Topics, check_arguments, resolve_settings
 from eventbus.delivery.handlers import inspect_handler
 from eventbus.errors import BackendUnavailable, ConfigurationError
 from eventbus.publishing import Publisher
@@ -208,3 +208,9 @@ def test_port_0_is_refused():
 def test_7f_a_fragment_is_refused():
     with pytest.raises(ConfigurationError):
         Address.parse("redis://host/0#1")
+
+
+def test_a_number_beyond_every_float_is_no_time():
+    """Python compares it, and refuses to convert it."""
+    with pytest.raises(ConfigurationError):
+        Retry(backoff=[10**400])
