@@ -87,6 +87,10 @@ class Consumer:
         self.executors = Executors(subscription, around, self._work, self._finish)
         self._types_skipped: set[str] = set()
 
+    async def check(self) -> None:
+        """Look whether the group can be joined, before any group of the bus is created; see `GroupCommands.check`."""
+        await self._commands.check()
+
     async def join(self) -> None:
         """Create or adopt the group.
 

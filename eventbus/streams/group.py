@@ -107,6 +107,24 @@ class GroupCommands:
         self.group = group
         self.consumer = consumer
 
+    async def check(self) -> None:
+        """Look whether the group's keys are free or of the right type. Four commands; nothing is written.
+
+        Raises:
+            BackendUnavailable: No answer.
+            BackendRefused: With code WRONGTYPE: one of them holds something else.
+        """
+        group = self.group
+        kinds = {group.stream: "stream", group.private: "stream", group.hash: "hash", keys.groups(group.stream): "set"}
+        for key, kind in kinds.items():
+            found = (await self._wire.one("TYPE", key)).decode()
+            if found not in ("none", kind):
+                raise BackendRefused(
+                    f"group {group.name!r} cannot be served: key {key!r} holds a Redis {found}, not a {kind}: "
+                    f"choose another topic name, or delete the key",
+                    code="WRONGTYPE",
+                )
+
     async def ensure(self, *, start: str, service: str) -> Ensured:
         """Create what is missing of the group, adopt what exists. One script; see `ensure_group.lua`."""
         group = self.group

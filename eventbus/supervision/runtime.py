@@ -100,6 +100,8 @@ class Runtime:
         groups = frozenset(subscription.group for subscription in subscriptions)
         joined = [self._consumer(subscription, publish, state, groups) for subscription in subscriptions]
         for consumer in joined:
+            await _patiently(consumer.check)
+        for consumer in joined:
             await _patiently(consumer.join)
         for consumer in joined:
             shift = Shift(consumer, self.settings)

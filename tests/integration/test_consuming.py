@@ -457,6 +457,9 @@ async def test_a_topic_whose_key_is_no_stream_is_refused_at_the_start(redis_url,
     await redis_client.set("orders", "a string")
     bus = EventBus(redis_url, service="billing")
 
+    @bus.subscribe(OrderPaid, topic="first", group="books")  # joined before the wrong one, were it joined at all
+    async def book(event: OrderPaid) -> None: ...
+
     @bus.subscribe(OrderCreated, group="charge")
     async def charge(event: OrderCreated) -> None: ...
 
