@@ -100,6 +100,7 @@ async def test_one_signal_stops_every_bus_of_a_process(redis_url):
     os.kill(os.getpid(), signal.SIGTERM)
     await running
     await alone()
+    assert (one.loops, other.loops) == ((), ())
 
 
 async def test_a_second_run_is_refused_and_takes_no_signal_away(redis_url):
@@ -122,6 +123,7 @@ async def test_a_signal_while_redis_is_waited_for_ends_at_once(tmp_path):
     os.kill(os.getpid(), signal.SIGTERM)
     await running
     await alone()
+    assert bus.loops == ()
 
 
 async def test_an_applications_own_signal_handlers_are_put_back(redis_url):

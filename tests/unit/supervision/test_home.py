@@ -78,7 +78,7 @@ async def test_closing_waits_for_the_last_step_of_each_task_even_when_it_is_canc
 async def test_closing_twice_or_without_opening_is_nothing():
     """A close in `finally` need not ask."""
     home = Home()
-    await home.close()
+    assert await home.close()
     await home.open()
     await home.close()
     await home.close()
