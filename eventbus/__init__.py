@@ -2,25 +2,33 @@
 
 from eventbus.blocking import BlockingBus
 from eventbus.bus import EventBus
-from eventbus.delivery import Context, Middleware, Published, Retry
+from eventbus.delivery import Context, Exponential, Middleware, Published, Replicated, Retry, exponential
 from eventbus.errors import (
+    AdminError,
     BackendError,
     BackendRefused,
     BackendUnavailable,
     CodecError,
     ConfigurationError,
     DecodeError,
+    DurabilityNotReached,
     EncodeError,
     EventBusError,
     EventTooLarge,
     Failed,
+    GroupInUse,
     LifecycleError,
+    NotFound,
     PublishIncomplete,
+    Reject,
+    RetryLater,
+    Signal,
 )
 from eventbus.events import BigInt, Event, Flat, Topic, Value
 from eventbus.router import Router
 
 __all__ = [
+    "AdminError",
     "BackendError",
     "BackendRefused",
     "BackendUnavailable",
@@ -30,19 +38,28 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "DecodeError",
+    "DurabilityNotReached",
     "EncodeError",
     "Event",
     "EventBus",
     "EventBusError",
     "EventTooLarge",
+    "Exponential",
     "Failed",
     "Flat",
+    "GroupInUse",
     "LifecycleError",
     "Middleware",
+    "NotFound",
     "PublishIncomplete",
     "Published",
+    "Reject",
+    "Replicated",
     "Retry",
+    "RetryLater",
     "Router",
+    "Signal",
     "Topic",
     "Value",
+    "exponential",
 ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from anyio.from_thread import BlockingPortal
 
+    from eventbus.delivery import Durability
     from eventbus.events import Event, Topic
     from eventbus.publishing import Publisher
 
@@ -46,9 +47,11 @@ class BlockingBus:
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> Published:
         """Publish an event and wait for the confirmation; as `EventBus.publish`."""
-        return self._portal.call(partial(self._publisher.publish, event, topic=topic, headers=headers, timeout=timeout))
+        call = partial(self._publisher.publish, event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        return self._portal.call(call)
 
     def publish_many(
         self,
@@ -57,9 +60,11 @@ class BlockingBus:
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> list[Published]:
         """Publish many events; as `EventBus.publish_many`."""
-        return self._portal.call(partial(self._publisher.publish_many, events, topic=topic, headers=headers, timeout=timeout))
+        call = partial(self._publisher.publish_many, events, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        return self._portal.call(call)
 
 
 @contextmanager

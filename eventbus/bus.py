@@ -7,11 +7,13 @@ import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 
+from eventbus.admin import Admin
 from eventbus.blocking import blocking_bus
+from eventbus.consuming import Rooms
 from eventbus.delivery import (
     PUBLISH_TIMEOUT,
     Middleware,
@@ -24,6 +26,7 @@ from eventbus.delivery import (
     resolve_settings,
 )
 from eventbus.errors import LifecycleError
+from eventbus.publishing import Publisher
 from eventbus.router import Router, Subscribes, check_router
 from eventbus.supervision import Runtime, StopRequest, finish, stop_on_signals
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from eventbus.blocking import BlockingBus
     from eventbus.consuming import Consumer
+    from eventbus.delivery import Durability, Observer
     from eventbus.events import Event, Topic
     from eventbus.supervision import Loop
 
@@ -71,12 +75,19 @@ class EventBus(Subscribes):
         on_published: Called with each event and its `Published` after Redis confirmed it, on the event loop:
             for counters and audits. Must not block; what it raises, `publish` raises. Not called for what
             `blocking()` publishes, which happens on a loop of its own.
+        observers: Called with a `Handled` after each run of a handler, on the event loop: for metrics. May be
+            changed until the bus consumes. Must not block.
+        rooms: What consumers are put together from; a subclass of the bus may put other rooms in their place.
+        publishes: The publisher's class, likewise.
         stuck: Handlers that were still running when the last `run` or `consuming` ended, since they ignored
             their cancel or sat in a thread: only the end of the process ends them.
 
     Raises:
         ConfigurationError: An argument is wrong.
     """
+
+    rooms: ClassVar[Rooms] = Rooms()
+    publishes: ClassVar[type[Publisher]] = Publisher
 
     def __init__(
         self,
@@ -105,12 +116,14 @@ class EventBus(Subscribes):
         )
         self.middleware: list[Middleware] = list(middleware)
         self.on_published: list[Callable[[Event, Published], None]] = []
+        self.observers: list[Observer] = []
         self.stuck = 0
         self._lifespan = lifespan
         self._state = _State.NEW
         self._consumes = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runtime: Runtime | None = None
+        self._admin: Admin | None = None
         self._subscriptions: tuple[Subscription, ...] = ()
 
     def include(self, router: Router) -> None:
@@ -143,6 +156,18 @@ class EventBus(Subscribes):
         """The loops of an open bus, each with its health."""
         return tuple(self._runtime.loops) if self._runtime else ()
 
+    @property
+    def admin(self) -> Admin:
+        """Look at topics and groups, redrive dead letters, trim; on a connection that closes with the bus.
+
+        Raises:
+            LifecycleError: The bus is not open.
+        """
+        runtime = self._opened()
+        if self._admin is None:
+            self._admin = Admin(runtime.connections, prefix=runtime.settings.prefix)
+        return self._admin
+
     # -- opening and closing
 
     async def open(self) -> None:
@@ -166,7 +191,7 @@ class EventBus(Subscribes):
             settings = self.settings()
             topics = Topics()
             self._subscriptions = compile_subscriptions(self.declarations, settings, middleware=self.middleware, topics=topics)
-            self._runtime = await Runtime.open(settings, topics)
+            self._runtime = await Runtime.open(settings, topics, rooms=self.rooms, publishes=self.publishes)
         except BaseException:
             self._state = before
             raise
@@ -190,13 +215,14 @@ class EventBus(Subscribes):
         runtime = self._opened()
         if self._consumes:
             raise LifecycleError("the bus is consuming: leave consuming(), or stop run(), before it is closed")
+        admin, self._admin = self._admin, None
         self._runtime, self._state = None, _State.CLOSED
-        await finish(runtime.close(patience=patience))
+        await finish(_close_all(runtime, admin, patience))
 
     def _forget_dead_loop(self) -> None:
         """A bus that was left open when its event loop ended has nothing that could still be closed."""
         if self._loop is not None and self._loop.is_closed():
-            self._runtime, self._state, self._consumes = None, _State.CLOSED, False
+            self._runtime, self._admin, self._state, self._consumes = None, None, _State.CLOSED, False
 
     async def __aenter__(self) -> Self:
         """Open the bus."""
@@ -224,6 +250,7 @@ class EventBus(Subscribes):
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> Published:
         """Publish an event and wait until Redis has confirmed it.
 
@@ -235,30 +262,39 @@ class EventBus(Subscribes):
             topic: A topic in place of the event class's own.
             headers: Further attributes: names of a-z and 0-9 that do not start with `eb`, text values.
             timeout: Seconds after which to give up, tries and waiting included. Default 10.
+            durability: Wait for more than the server's confirmation: "fsync" until the event is in the
+                append-only file on its disk (Redis 7.2, Valkey 7.2), or `Replicated(n)` until n replicas
+                have it. Default neither.
 
         Returns:
             Event id, topic and entry id.
 
         Raises:
             LifecycleError: The bus is not open.
-            ConfigurationError: The timeout is no number from 0. Nothing was written.
+            ConfigurationError: The timeout is no number from 0, the durability is none, or this server
+                cannot do "fsync". Nothing was written.
             EncodeError: The event is abstract, too large (EventTooLarge), or a header is wrong. Nothing
                 was written.
             BackendRefused: Redis answered with an error, such as OOM or WRONGTYPE. It was not written.
             BackendUnavailable: No confirmation in time; `.maybe_executed` tells whether it may have been
                 written. The same event object is safe to publish again, since its id stays the same.
+            DurabilityNotReached: It was written, and the durability was not reached in time. The same
+                event object is safe to publish again.
 
         Guarantees:
-            What returned is in Redis, as durably as Redis is configured. A publish whose answer was lost
-            is repeated with the same event id, so that it may stand in the stream twice.
+            What returned is in Redis, as durably as Redis is configured, and as durably as was asked. A
+            publish whose answer was lost is repeated with the same event id, so that it may stand in the
+            stream twice. No durability makes Redis strongly consistent: a failover to a replica that has
+            not got the event loses it.
 
         Cancellation:
             An event that was not sent yet is not written; one that was may be.
 
         Redis cost:
-            One XADD.
+            One XADD. With a durability one WAITAOF or WAIT more, shared by what is published together, on
+            a connection that is opened for that durability when first needed.
         """
-        published = await self._opened().publisher.publish(event, topic=topic, headers=headers, timeout=timeout)
+        published = await self._opened().publisher.publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
         for observe in self.on_published:
             observe(event, published)
         return published
@@ -270,6 +306,7 @@ class EventBus(Subscribes):
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> list[Published]:
         """Publish many events, in order, in writes of bounded size.
 
@@ -281,22 +318,25 @@ class EventBus(Subscribes):
             topic: As `publish`.
             headers: As `publish`.
             timeout: Seconds after which to give up what is not confirmed. Default 10.
+            durability: As `publish`, for each of them.
 
         Returns:
             A record per event, in the order given.
 
         Raises:
-            ConfigurationError: The timeout is no number from 0. Nothing was written.
+            ConfigurationError: As `publish`. Nothing was written.
             EncodeError: One of the events is wrong. Nothing was written.
             PublishIncomplete: Not all were confirmed: `.written`, `.refused` (certainly not written) and
-                `.unknown` (may have been) say which.
+                `.unknown` (may have been) say which. What was written and did not reach its durability is
+                among `.unknown`, its error a DurabilityNotReached.
             LifecycleError: The bus is not open.
 
         Redis cost:
-            One XADD an event, in writes of up to 500.
+            One XADD an event, in writes of up to 500; with a durability up to 5,000, and one WAITAOF or
+            WAIT for each write.
         """
         batch = list(events)
-        records = await self._opened().publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout)
+        records = await self._opened().publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability)
         for observe in self.on_published:
             for event, published in zip(batch, records, strict=True):
                 observe(event, published)
@@ -370,7 +410,7 @@ class EventBus(Subscribes):
             async with AsyncExitStack() as stack:
                 state = await stack.enter_async_context(self._lifespan(self)) if self._lifespan else None
                 try:
-                    await _unless(request.stop, partial(runtime.consume, self._subscriptions, self.publish, state))
+                    await _unless(request.stop, partial(runtime.consume, self._subscriptions, self.publish, state, self.observers))
                     yield
                 finally:
                     await finish(runtime.drain(request.hurry))
@@ -388,6 +428,12 @@ class EventBus(Subscribes):
     def __repr__(self) -> str:
         """Name the service and the state; never the url."""
         return f"<EventBus {self._arguments.get('service', '')!r}, {self._state.value}>"
+
+
+async def _close_all(runtime: Runtime, admin: Admin | None, patience: float | None) -> None:
+    if admin is not None:
+        await admin.close()
+    await runtime.close(patience=patience)
 
 
 async def _unless(stop: asyncio.Event, step: Callable[[], Awaitable[None]]) -> None:

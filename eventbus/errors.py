@@ -7,17 +7,26 @@
     │   ├── EncodeError         an event that cannot be published; nothing was written
     │   │   └── EventTooLarge
     │   └── DecodeError         an entry that is no event of this program
-    └── BackendError            Redis
-        ├── BackendUnavailable  no answer: it may or may not have been executed
-        ├── BackendRefused      Redis answered with an error: it was not executed
-        └── PublishIncomplete   some events of a batch are not known to be written
+    ├── BackendError            Redis
+    │   ├── BackendUnavailable  no answer: it may or may not have been executed
+    │   ├── BackendRefused      Redis answered with an error: it was not executed
+    │   ├── DurabilityNotReached the event is written, and not (yet) as durable as was asked
+    │   └── PublishIncomplete   some events of a batch are not known to be written
+    ├── AdminError              what an operator asked for was not done; nothing was changed
+    │   ├── NotFound            there is no such topic, group or dead letter
+    │   └── GroupInUse          the group is served, or has something to do
+    └── Signal                  raised by a handler, to say what becomes of its event
+        ├── RetryLater          handle it again after so many seconds
+        └── Reject              dead-letter it now
 
 No message holds a payload, a password or a whole url.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,6 +93,27 @@ class BackendRefused(BackendError):
         self.code = code
 
 
+class DurabilityNotReached(BackendError):
+    """The event was written, and did not become as durable as was asked in the time given.
+
+    The primary confirmed it; if that server fails now, it may be gone. It was not taken back: consumers
+    may see it. The same event object is safe to publish again, since its id stays the same.
+
+    Attributes:
+        event_id: The event's id.
+        published: The primary's confirmation, a `Published`.
+        wanted: What was asked for: "fsync", or a `Replicated`.
+        reached: How many replicas are known to have it (for "fsync": disks, so 0); a lower bound.
+    """
+
+    def __init__(self, message: str, *, published: Any, wanted: Any, reached: int) -> None:
+        super().__init__(message)
+        self.event_id: str = published.event_id
+        self.published = published
+        self.wanted = wanted
+        self.reached = reached
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """One event of a batch that is not known to be written.
@@ -118,3 +148,52 @@ class PublishIncomplete(BackendError):
         self.written = tuple(written)
         self.refused = tuple(refused)
         self.unknown = tuple(unknown)
+
+
+class AdminError(EventBusError):
+    """What was asked of `bus.admin` cannot be done as things are. Nothing was changed."""
+
+
+class NotFound(AdminError):
+    """There is no such topic, group or dead letter."""
+
+
+class GroupInUse(AdminError):
+    """The group is served by somebody, or has something to do that the change would leave behind."""
+
+
+class Signal(EventBusError):
+    """A handler raises one to say what becomes of its event; it is no failure of the handler."""
+
+
+class RetryLater(Signal):
+    """Handle the event again after some time, whatever the retry policy's delays are.
+
+    Args:
+        after: Seconds, or a timedelta, until the event is due; 0 for at once.
+        count: Whether this run counts as an attempt. Default True: the policy's number of attempts still
+            ends it in the dead letters. With False it may be put off for ever.
+
+    Raises:
+        ConfigurationError: `after` is no number of seconds from 0.
+    """
+
+    def __init__(self, after: float | timedelta, *, count: bool = True) -> None:
+        seconds = after.total_seconds() if isinstance(after, timedelta) else after
+        if isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+            raise ConfigurationError(f"RetryLater({after!r}): give seconds from 0, or a timedelta")
+        super().__init__(f"handle again after {seconds:g} s")
+        self.after = float(seconds)
+        self.count = count
+
+
+class Reject(Signal):
+    """Dead-letter the event now: no retry will make it better.
+
+    Args:
+        reason: Why, for the dead letter. It is kept in Redis, and not logged.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or "rejected by its handler")
+        self.reason = reason

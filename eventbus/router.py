@@ -50,6 +50,7 @@ class Subscribes:
         concurrency: int | None = None,
         prefetch: int | None = None,
         retry: Retry | None = None,
+        timeout: float | None = None,
         foreign: Flat | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> HandlerOf[_E]: ...
@@ -66,6 +67,7 @@ class Subscribes:
         concurrency: int | None = None,
         prefetch: int | None = None,
         retry: Retry | None = None,
+        timeout: float | None = None,
         foreign: Flat | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> Callable[[_F], _F]: ...
@@ -81,6 +83,7 @@ class Subscribes:
         concurrency: int | None = None,
         prefetch: int | None = None,
         retry: Retry | None = None,
+        timeout: float | None = None,
         foreign: Flat | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> Any:
@@ -88,8 +91,9 @@ class Subscribes:
 
         The handler takes the event first and may take the `Context`, by annotation. An `async def`
         handler runs on the event loop, any other in a thread. An event is acknowledged when its handler
-        has returned; one whose handler raised stays pending in its group. Handlers may see an event more
-        than once: make their effects idempotent.
+        has returned. One whose handler raised is handled again by its policy, and goes to the group's dead
+        letters in the end; `raise RetryLater(seconds)` and `raise Reject(reason)` say so directly. Handlers
+        may see an event more than once: make their effects idempotent.
 
         Args:
             event: A class derived from `Event`, or a union such as `OrderCreated | OrderPaid`.
@@ -102,6 +106,9 @@ class Subscribes:
             concurrency: Handlers that run at a time in this process. Default 32 (EVENTBUS_CONCURRENCY).
             prefetch: Entries read ahead of the handlers. Default twice the concurrency (EVENTBUS_PREFETCH).
             retry: What happens after the handler raised. Default `Retry()`.
+            timeout: Seconds after which a run of the handler is cancelled, and counts as failed with a
+                TimeoutError. A handler in a thread cannot be cancelled: that it is late is logged, and its
+                own end decides. Default: never.
             foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
             middleware: Layers around this handler, the first outermost, inside those of the bus.
 
@@ -114,10 +121,11 @@ class Subscribes:
                 handler's signature, is checked when the bus opens.
 
         Redis cost:
-            None here. Consuming: one XREADGROUP and one script per batch of entries.
+            None here. Consuming: one XREADGROUP and one script per batch of entries, one script per lease/3 for up
+            to 300 entries in hand, and one script for each failed batch.
         """
         self._check_may_subscribe()
-        policy = Policy(start=start, concurrency=concurrency, prefetch=prefetch, retry=retry, foreign=foreign)
+        policy = Policy(start=start, concurrency=concurrency, prefetch=prefetch, retry=retry, timeout=timeout, foreign=foreign)
         return self.declarations.declare(event, group=group, topic=topic, middleware=middleware, policy=policy)
 
 

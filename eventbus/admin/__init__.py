@@ -1,8 +1,13 @@
-"""Looks at streams and groups, and changes nothing."""
+"""Looks at streams and groups; settles dead letters, renames and gives up groups, trims by hand."""
 
 from eventbus.admin.admin import Admin
+from eventbus.admin.census import Census
+from eventbus.admin.counting import GroupCensus, Unserved
+from eventbus.admin.dead_letters import DeadLetters, Discarded, Redriven
 from eventbus.admin.follow import Followed, Follower
+from eventbus.admin.group_changes import Owed
 from eventbus.admin.lag import LAG_LIMIT
+from eventbus.admin.letters import DeadEntry, DeadLetter, Filter
 from eventbus.admin.records import (
     ConsumerInfo,
     Entry,
@@ -19,16 +24,26 @@ from eventbus.admin.replies import before
 __all__ = [
     "LAG_LIMIT",
     "Admin",
+    "Census",
     "ConsumerInfo",
+    "DeadEntry",
+    "DeadLetter",
+    "DeadLetters",
+    "Discarded",
     "Entry",
+    "Filter",
     "Followed",
     "Follower",
+    "GroupCensus",
     "GroupInfo",
     "Lag",
+    "Owed",
     "PendingEntry",
     "PendingInfo",
+    "Redriven",
     "ServerInfo",
     "TopicInfo",
     "TopicSummary",
+    "Unserved",
     "before",
 ]

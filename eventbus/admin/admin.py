@@ -1,22 +1,29 @@
-"""Answers what is in a topic, who reads it, and what they have not settled."""
+"""Answers what is in a topic, who reads it and what they owe; settles dead letters, renames and gives up groups, trims."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import math
+from typing import TYPE_CHECKING, Final
 
+from eventbus.admin.counting import UNSERVED, Unserved
+from eventbus.admin.dead_letters import DeadLetters
+from eventbus.admin.group_changes import abandon, rename
 from eventbus.admin.groups import STREAM, describe_groups, kind_of, list_pending
 from eventbus.admin.records import Entry, PendingInfo, ServerInfo, TopicInfo, TopicSummary
 from eventbus.admin.replies import glob_escaped, pairs, seconds_since, text
-from eventbus.errors import BackendRefused
+from eventbus.admin.trimming import check_limits, plan
+from eventbus.errors import BackendRefused, NotFound
 from eventbus.events import Topic, check_name
-from eventbus.streams import Wire, keys
+from eventbus.streams import Group, Wire, keys, trim
 from eventbus.streams.probe import parse_info
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from eventbus.streams import Connections
+    from eventbus.admin.group_changes import Owed
+    from eventbus.admin.records import GroupInfo
+    from eventbus.streams import Connections, Trimmed
 
 ADMIN_TIMEOUT: Final = 30.0
 """Seconds a command may take: MEMORY USAGE and long XRANGEs are slow on large streams."""
@@ -25,15 +32,10 @@ SCAN_COUNT: Final = 1000
 """Keys a SCAN looks at a call."""
 
 
-class _Patient(Wire):
-    """A connection of its own that waits longer: MEMORY USAGE and XPENDING are slow on large streams."""
-
-    async def one(self, *words: str | bytes | int, timeout: float = ADMIN_TIMEOUT) -> Any:
-        return await super().one(*words, timeout=timeout)
-
-
 class Admin:
-    """Inspect topics and groups. Nothing here writes.
+    """Inspect topics and groups, and put right what went wrong. An open bus has one: `bus.admin`.
+
+    What writes: `rename_group`, `abandon_group`, `trim`, and of `dead_letters` `redrive` and `discard`.
 
     Args:
         connections: Where Redis is; one connection is made, when first needed.
@@ -48,7 +50,7 @@ class Admin:
 
     def __init__(self, connections: Connections, *, prefix: str = "") -> None:
         self._prefix = check_name("prefix", prefix) if prefix else ""
-        self._wire = _Patient(connections, "inspecting")
+        self._wire = Wire(connections, "inspecting", silence=ADMIN_TIMEOUT)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -87,7 +89,7 @@ class Admin:
         """Describe one topic, or answer None where there is no such stream.
 
         Redis cost:
-            Eight commands, and four a group; where the server does not know a group's lag, up to 21
+            Eight commands, and nine a group; where the server does not know a group's lag, up to 21
             XRANGEs of 500 entries, payloads included, to count it.
         """
         stream = self.stream(topic)
@@ -95,7 +97,7 @@ class Admin:
             return None
         now = await self._now()
         ours = {text(name) for name in await self._wire.one("SMEMBERS", keys.groups(stream))}
-        groups = await describe_groups(self._wire, stream, ours)
+        groups = await describe_groups(self._wire, stream, ours, now=now)
         return TopicInfo(
             topic=stream[len(self._prefix) :],
             stream=stream,
@@ -126,6 +128,115 @@ class Admin:
             return None
         retrying = await list_pending(self._wire, private, group, retry=True, consumer=consumer, count=count)
         return [found] if retrying is None else [found, retrying]
+
+    # -- dead letters, groups, trimming
+
+    def dead_letters(self, topic: str | Topic, group: str) -> DeadLetters:
+        """The dead letters of a group: to list, show, redrive, discard and export."""
+        return DeadLetters(self._wire, self._group(topic, group), topic=Topic.of(topic).name)
+
+    async def groups(self, topic: str | Topic) -> tuple[GroupInfo, ...] | None:
+        """Describe the groups of a topic, or answer None where there is no such stream. Costs what `topic` costs."""
+        found = await self.topic(topic)
+        return None if found is None else found.groups
+
+    async def rename_group(self, topic: str | Topic, old: str, new: str) -> None:
+        """Give a group another name: the new one begins where the old one stands.
+
+        Its dead letters, declared types and lease move along. Rename it in the program as well, and stop every
+        member first: one that is only paused would make the old group anew when it wakes, from the beginning.
+
+        Raises:
+            NotFound: There is no such group.
+            GroupInUse: A member lives, or it has entries pending, parked or in its retry stream; or the new
+                name is taken, or the group is another program's. Nothing was changed.
+
+        Redis cost:
+            One script.
+        """
+        await rename(self._wire, Topic.of(topic).name, self._group(topic, old), self._group(topic, new))
+
+    async def abandon_group(self, topic: str | Topic, group: str, *, dry_run: bool = False) -> Owed:
+        """Give up a group that nobody serves, so that it does not hold back trimming any more.
+
+        Its dead letters stay, everything else of it is removed, entries that were never handled included. A
+        group of this name that is served again begins as a new one.
+
+        Args:
+            topic: The topic.
+            group: The group; one that Redis lost may be given up, too.
+            dry_run: Only say what it owes.
+
+        Returns:
+            What it still owed.
+
+        Raises:
+            NotFound: There is no such group.
+            GroupInUse: A member lives, or the group is another program's. Nothing was changed.
+
+        Redis cost:
+            Two scripts.
+        """
+        return await abandon(self._wire, Topic.of(topic).name, self._group(topic, group), dry_run=dry_run)
+
+    async def unserved(self, older_than: float = UNSERVED) -> list[Unserved]:
+        """Name the groups that nobody has served for so many seconds (default a day): they hold back trimming.
+
+        One of which eventbus knows nothing any more (its hash is lost) has `seconds` infinite.
+
+        Redis cost:
+            A SCAN over the whole database, then a command a topic and a command a group.
+        """
+        now, found = await self._now(), list[Unserved]()
+        for stream in sorted(await self._streams()):
+            for name in sorted(map(text, await self._wire.one("SMEMBERS", keys.groups(stream)))):
+                served = await self._wire.one("HGET", keys.group(stream, name), "served")
+                age = math.inf if served is None else max(0.0, now - float(served)) / 1000
+                if age >= older_than:
+                    found.append(Unserved(stream[len(self._prefix) :], name, age))
+        return found
+
+    async def trim(
+        self,
+        topic: str | Topic,
+        *,
+        max_len: int | None = None,
+        max_age: float | None = None,
+        hard: bool = False,
+        exact: bool = False,
+        dry_run: bool = False,
+    ) -> Trimmed:
+        """Remove old entries of a topic that every group has settled.
+
+        Args:
+            topic: The topic.
+            max_len: Entries to keep.
+            max_age: Seconds to keep an entry.
+            hard: Remove what is beyond these limits even where a group has not settled it: such an event is lost
+                to the group, and counted.
+            exact: To the entry; else whole nodes of the stream, which is far cheaper and leaves up to a node (100
+                entries by default) too many.
+            dry_run: Only say what an exact trim would remove.
+
+        Raises:
+            NotFound: There is no such topic.
+            ConfigurationError: No limit, or one that is no number.
+
+        Redis cost:
+            A script; exact: one for 10,000 entries removed. With `dry_run` one for 10,000 entries counted.
+        """
+        check_limits(max_len, max_age)
+        stream = self.stream(topic)
+        if await kind_of(self._wire, stream) == "none":
+            raise NotFound(f"there is no topic {Topic.of(topic).name!r} (stream {stream!r}) on this server")
+        if dry_run:
+            return await plan(self._wire, stream, max_len=max_len, max_age=max_age, hard=hard, now=await self._now())
+        return await trim(self._wire, stream, max_len=max_len, max_age=max_age, hard=hard, exact=exact)
+
+    def _group(self, topic: str | Topic, group: str) -> Group:
+        return Group(self.stream(topic), check_name("group", group))
+
+    # -- the ends of a topic, the clock
 
     async def last_id(self, topic: str | Topic) -> str:
         """The id of the newest entry, `0-0` where there is none: from here on everything is new."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventbus.admin.lag import count_lag
 from eventbus.admin.records import ConsumerInfo, GroupInfo, Lag, PendingEntry, PendingInfo
 from eventbus.admin.replies import pairs, text
 from eventbus.errors import BackendRefused
-from eventbus.streams import keys
+from eventbus.streams import keys, pack
 
 if TYPE_CHECKING:
     from eventbus.streams import Wire
@@ -23,18 +24,26 @@ async def kind_of(wire: Wire, key: str) -> str:
     return kind.decode()
 
 
-async def describe_groups(wire: Wire, stream: str, ours: set[str]) -> tuple[GroupInfo, ...]:
-    """Describe every group of a stream; `ours` are the names that eventbus made."""
+async def describe_groups(wire: Wire, stream: str, ours: set[str], *, now: int) -> tuple[GroupInfo, ...]:
+    """Describe every group of a stream.
+
+    Args:
+        wire: Where to ask.
+        stream: The stream.
+        ours: The names of the groups that eventbus made.
+        now: The server's clock in milliseconds.
+    """
     rows = [pairs(row) for row in await wire.one("XINFO", "GROUPS", stream)]
-    return tuple([await _describe(wire, stream, row, ours) for row in rows])
+    return tuple([await _describe(wire, stream, row, ours, now) for row in rows])
 
 
-async def _describe(wire: Wire, stream: str, row: dict[str, Any], ours: set[str]) -> GroupInfo:
+async def _describe(wire: Wire, stream: str, row: dict[str, Any], ours: set[str], now: int) -> GroupInfo:
     name, last = text(row["name"]), row["last-delivered-id"].decode()
     private = keys.retry(stream, name)
     has_private = await kind_of(wire, private) == STREAM  # a group of another program has none
     consumers = await _consumers(wire, stream, row["name"])
     retrying = await _consumers(wire, private, row["name"]) if has_private else {}
+    about = await _about(wire, stream, name, now)
     return GroupInfo(
         name=name,
         lag=await _lag(wire, stream, row, last),
@@ -44,7 +53,50 @@ async def _describe(wire: Wire, stream: str, row: dict[str, Any], ours: set[str]
         retry_pending=sum(each["pending"] for each in retrying.values()),
         consumers=_joined(consumers, retrying),
         ours=name in ours,
+        **about._asdict(),
     )
+
+
+class _About(NamedTuple):
+    """What the group's own keys say."""
+
+    parked: int
+    due: int
+    dead: int
+    living: int
+    served: float | None
+    cut: int
+
+
+async def _about(wire: Wire, stream: str, name: str, now: int) -> _About:
+    parked, due, dead, beats, facts = await _replies(
+        wire,
+        ("XLEN", keys.parked(stream, name)),
+        ("ZCOUNT", keys.due(stream, name), "-inf", now),
+        ("XLEN", keys.dead(stream, name)),
+        ("HVALS", keys.members(stream, name)),
+        ("HMGET", keys.group(stream, name), "served", "lease", "cut"),
+    )
+    served, lease, cut = (float(fact or 0) for fact in facts)
+    living = sum(_lives(beat, now, lease) for beat in beats)
+    return _About(parked, due, dead, living, max(0.0, now - served) / 1000 if served else None, int(cut))
+
+
+def _lives(beat: bytes, now: int, lease: float) -> bool:
+    try:
+        found = json.loads(beat)
+        return bool(now - found["time"] < max(lease, found["lease"] * 1000))
+    except (ValueError, TypeError, KeyError):
+        return False  # not one of ours
+
+
+async def _replies(wire: Wire, *commands: tuple[str | int, ...]) -> list[Any]:
+    """Send commands in one write; raises where one was refused."""
+    replies = await wire.call([pack(*command) for command in commands])
+    for reply in replies:
+        if isinstance(reply, BackendRefused):
+            raise reply
+    return replies
 
 
 async def _lag(wire: Wire, stream: str, row: dict[str, Any], last: str) -> Lag:

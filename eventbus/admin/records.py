@@ -53,6 +53,12 @@ class GroupInfo:
         retry_pending: Those of them that were given to a consumer.
         consumers: Its consumers, those of ended processes included as long as they owe something.
         ours: Whether it was made by eventbus.
+        parked: Entries that wait for their time: a retry, or a member that knows their type.
+        due: Those of them whose time has come; a member puts them into the retry stream within moments.
+        dead: Its dead letters.
+        living: Members whose heartbeat is younger than their lease.
+        served: Seconds since the last heartbeat of any member; None where none was ever written.
+        cut: Entries a hard cap cut before the group had settled them.
     """
 
     name: str
@@ -63,6 +69,12 @@ class GroupInfo:
     retry_pending: int
     consumers: tuple[ConsumerInfo, ...]
     ours: bool
+    parked: int = 0
+    due: int = 0
+    dead: int = 0
+    living: int = 0
+    served: float | None = None
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from eventbus.cli.payloads import make_event
 from eventbus.cli.pending import show_pending
 from eventbus.cli.publish import publish as publish_event
 from eventbus.cli.run import Run, run_here, run_in_workers, run_reloading
+from eventbus.cli.serving import Place
 from eventbus.cli.tail import tail as tail_topic
 from eventbus.errors import ConfigurationError
 
@@ -57,6 +58,10 @@ def run(
     reload: Annotated[bool, typer.Option("--reload", help="Development: start again when a *.py changes.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Logs for people, or JSON lines.")] = LogFormat.CONSOLE,
     log_level: Annotated[LogLevel, typer.Option(help="From which level on.")] = LogLevel.INFO,
+    metrics_port: Annotated[
+        str | None, typer.Option(metavar="PORT", help="Serve /metrics, /livez and /readyz here; a worker takes the first free of N.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(metavar="HOST", help="The address to serve them at.")] = "127.0.0.1",
     url: UrlForBus = None,
     prefix: PrefixForBus = "",
 ) -> None:
@@ -66,6 +71,7 @@ def run(
     eventbus run services.orders.app:bus
     eventbus run services.orders.app:bus --workers 4 --log-format json
     eventbus run services.orders.app:bus --reload
+    eventbus run services.orders.app:bus --metrics-port 9464 --metrics-host 0.0.0.0
 
     The module is looked for in the current directory first. --url and --prefix are for a bus that does not
     name its own. With --workers a crashed process is started again after a growing pause, one with a wrong
@@ -74,7 +80,8 @@ def run(
     with reported():
         if workers and reload:
             raise ConfigurationError("--workers and --reload: choose one; --reload runs a single process")
-        wanted = Run(target, url, prefix, log_format.value, log_level.value)
+        metrics = None if metrics_port is None else Place.parse(metrics_host, metrics_port)
+        wanted = Run(target, url, prefix, log_format.value, log_level.value, metrics)
         if workers:
             raise typer.Exit(run_in_workers(wanted, workers))
         if reload:

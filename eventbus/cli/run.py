@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventbus.bus import EventBus
 from eventbus.cli.exits import Code, say
 from eventbus.cli.loops import run_loop
+from eventbus.cli.metrics import served
 from eventbus.cli.targets import load
 from eventbus.errors import ConfigurationError
 from eventbus.observe import configure
+from eventbus.observe.prometheus import require_prometheus
 from eventbus.streams.embedded import start_embedded
 from eventbus.supervision import stop_on_signals
 from eventbus.supervision.orphans import end_with_parent
@@ -23,6 +26,8 @@ from eventbus.supervision.processes import own_command, run_workers
 from eventbus.supervision.reloading import Reloader
 
 if TYPE_CHECKING:
+    from eventbus.cli.serving import Place
+    from eventbus.observe.health import Pulse
     from eventbus.supervision.processes import Command
 
 EXAMPLE = "services.orders.app:bus"
@@ -38,6 +43,7 @@ class Run:
         prefix: The same for the prefix.
         log_format: `console` or `json`.
         log_level: From `debug` to `error`.
+        metrics: Where to serve metrics and probes; None for nowhere.
     """
 
     target: str
@@ -45,6 +51,7 @@ class Run:
     prefix: str
     log_format: str
     log_level: str
+    metrics: Place | None = None
 
     def prepare(self) -> None:
         """Set up logging, and hand the options to the bus by the variables it reads."""
@@ -73,21 +80,33 @@ class Run:
     def child(self) -> Command:
         """The same for a child. Urls travel in the environment, where other users' `ps` does not see them."""
         logs = ("--log-format", self.log_format, "--log-level", self.log_level)
-        return own_command(("run", self.target, *logs))
+        place = self.metrics
+        metrics = ("--metrics-port", place.ports, "--metrics-host", place.host) if place else ()
+        return own_command(("run", self.target, *logs, *metrics))
 
 
 def run_here(run: Run) -> None:
     """Run the bus in this process until SIGTERM or SIGINT."""
     end_with_parent()
     run.prepare()
-    run_loop(_serve(run.bus()))
+    bus = run.bus()
+    if run.metrics is None:
+        run_loop(_serve(bus))
+        return
+    with served(bus, run.metrics) as pulse:
+        run_loop(_serve(bus, pulse))
 
 
 def run_in_workers(run: Run, count: int) -> Code:
     """Run the bus in `count` processes until SIGTERM or SIGINT."""
+    if run.metrics is not None:
+        run = replace(run, metrics=run.metrics.for_workers(count))
     run.prepare()
     # Imported here as well: a mistake is said once instead of by every worker, and the url is known.
     url = run.bus().settings().url
+    if run.metrics is not None:
+        require_prometheus()
+        run.metrics.check()
     return Code(run_loop(_workers(run, count, url)))
 
 
@@ -103,7 +122,9 @@ def run_reloading(run: Run) -> None:
     run_loop(_reloading(run, url))
 
 
-async def _serve(bus: EventBus) -> None:
+async def _serve(bus: EventBus, pulse: Pulse | None = None) -> None:
+    if pulse is not None:
+        pulse.attach(asyncio.get_running_loop())
     await bus.run()
     if bus.stuck:
         # The loop would wait for ever for a handler that ignores its cancel, the interpreter for its threads.

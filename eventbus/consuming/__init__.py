@@ -1,6 +1,8 @@
 """The loops of one subscription in this process."""
 
+from eventbus.consuming.alone import Alone
 from eventbus.consuming.consumer import Consumer
 from eventbus.consuming.counts import Counts
+from eventbus.consuming.rooms import Rooms
 
-__all__ = ["Consumer", "Counts"]
+__all__ = ["Alone", "Consumer", "Counts", "Rooms"]

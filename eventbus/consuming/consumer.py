@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
-from eventbus.consuming.executors import Executors
-from eventbus.consuming.fetcher import Fetcher
-from eventbus.consuming.in_hand import InHand
-from eventbus.consuming.membership import Membership
-from eventbus.consuming.settler import Settler
-from eventbus.consuming.work import Work
-from eventbus.delivery import Delivery, Ending, Outcome, Settings, Subscription, Surroundings, decide
-from eventbus.streams import Connections, Group, GroupCommands, GroupReader, Wire
+from eventbus.consuming.rooms import Rooms
+from eventbus.delivery import Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
+from eventbus.streams import Connections, Group, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from eventbus.delivery import PublishEvent
+    from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams import Backlog
 
 _log = logging.getLogger("eventbus.consuming")
-
-TYPES_SAID: Final = 100
-"""Types of others that are named in the log; further ones are only counted."""
-
-_COUNTED: Final = {
-    Ending.HANDLED: "handled",
-    Ending.NOBODY: "skipped",
-    Ending.RAISED: "failed",
-    Ending.UNDECODABLE: "undecodable",
-    Ending.NEWER: "newer",
-    Ending.CUT: "cut",
-}
 
 
 class Consumer:
@@ -51,6 +32,9 @@ class Consumer:
         publish: What contexts publish with.
         state: What the bus's lifespan yielded.
         besides: The bus's other groups, which have no heartbeat while they all begin.
+        alone: The process's place for entries at their last allowed start.
+        observers: Told about each run of a handler.
+        rooms: What it is put together from.
     """
 
     def __init__(
@@ -64,32 +48,88 @@ class Consumer:
         publish: PublishEvent,
         state: Any,
         besides: Collection[str] = (),
+        alone: Alone | None = None,
+        observers: Sequence[Observer] = (),
+        rooms: Rooms | None = None,
     ) -> None:
+        rooms = rooms or Rooms()
         self.subscription = subscription
-        self.counts = Counts()
+        self.counts = counts = Counts()
+        self._wire = wire
+        self.in_hand = in_hand = rooms.in_hand(subscription.concurrency + subscription.prefetch, subscription.concurrency)
         group = Group(subscription.stream, subscription.group)
-        self._settings = settings
-        self._commands = GroupCommands(wire, group, name)
-        self._reader = GroupReader(connections, group, name)
-        self._work = Work()
-        self.in_hand = InHand(subscription.concurrency + subscription.prefetch)
-        self._membership = Membership(subscription, settings, self._commands, self.in_hand, self.counts, besides=besides)
-        self.fetcher = Fetcher(
+        self.commands = rooms.group(wire, group, name)
+        entries = rooms.entries(wire, group, name)
+        self._reader = rooms.reader(connections, group, name)
+        work = rooms.work()
+        self.membership = membership = rooms.membership(subscription, settings, self.commands, in_hand, counts, besides=besides)
+        self._intake = intake = rooms.intake(subscription, in_hand, work, counts)
+        recovery = rooms.recovery(entries, membership, in_hand, intake, counts)
+        self.fetcher = rooms.fetcher(
             reader=self._reader,
-            commands=self._commands,
-            membership=self._membership,
-            in_hand=self.in_hand,
-            work=self._work,
-            counts=self.counts,
+            commands=self.commands,
+            membership=membership,
+            in_hand=in_hand,
+            intake=intake,
+            recovery=recovery,
         )
-        self.settler = Settler(self._commands, self._membership, self.in_hand, self.counts)
-        around = Surroundings(subscription.topic, subscription.group, publish, state)
-        self.executors = Executors(subscription, around, self._work, self._finish)
-        self._types_skipped: set[str] = set()
+        self.claimer = rooms.claimer(
+            settings=settings,
+            commands=entries,
+            membership=membership,
+            in_hand=in_hand,
+            intake=intake,
+            recovery=recovery,
+            counts=counts,
+            reading_since=lambda: self.fetcher.reading_since,
+        )
+        gate = rooms.gate(
+            settings=settings,
+            commands=entries,
+            membership=membership,
+            counts=counts,
+            alone=alone or Alone(),
+            left=self.claimer.hurry,
+        )
+        self.executors = rooms.executors(
+            subscription=subscription,
+            around=Surroundings(subscription.topic, subscription.group, publish, state),
+            work=work,
+            gate=gate,
+            finish=self._finish,
+            observers=observers,
+        )
+        self.beat = rooms.beat(
+            settings=settings,
+            commands=entries,
+            membership=membership,
+            in_hand=in_hand,
+            counts=counts,
+            lose=self.executors.lose,
+            busy=self.executors.busy,
+        )
+        self.settler = rooms.settler(entries, membership, in_hand, counts)
+        self.promoter = rooms.promoter(
+            subscription=subscription,
+            settings=settings,
+            commands=entries,
+            membership=membership,
+            in_hand=in_hand,
+            intake=intake,
+            counts=counts,
+        )
+        self.mover = rooms.mover(
+            subscription=subscription,
+            commands=entries,
+            membership=membership,
+            in_hand=in_hand,
+            counts=counts,
+            parked=self.promoter.parked,
+        )
 
     async def check(self) -> None:
         """Look whether the group can be joined, before any group of the bus is created; see `GroupCommands.check`."""
-        await self._commands.check()
+        await self.commands.check()
 
     async def join(self) -> None:
         """Create or adopt the group.
@@ -97,17 +137,16 @@ class Consumer:
         Raises:
             BackendError: Redis does not answer, or refuses.
         """
-        await self._membership.join()
+        await self.membership.join()
 
-    async def announce(self) -> None:
-        """Write this consumer's heartbeat."""
-        settings = self._settings
-        about = {"service": settings.service, "host": socket.gethostname(), "pid": os.getpid(), "lease": settings.lease}
-        await self._commands.announce(json.dumps(about).encode())
+    def begin(self) -> None:
+        """Listen to the command connection: the beat comes first on a new one, and outages hold up claims."""
+        self._wire.greetings.append(self.beat.greet)
+        self._wire.waited.append(self.claimer.waited)
 
     async def backlog(self) -> Backlog:
         """Count what the group has still to do, whoever does it."""
-        return await self._commands.backlog()
+        return await self.commands.backlog()
 
     @property
     def threads(self) -> dict[str, int]:
@@ -115,33 +154,71 @@ class Consumer:
         found = {route.handler.name: len(route.handler.threads) for route in self.subscription.routes.values()}
         return {name: count for name, count in found.items() if count}
 
+    async def stop_taking(self) -> None:
+        """Take no more in hand, and give up at once what never started. Returns when no read is in flight."""
+        self.claimer.stop()
+        self.promoter.stop()
+        self.executors.release_waiting()
+        await self.fetcher.stop()
+        self.executors.release_waiting()
+
+    async def flush(self) -> None:
+        """Wait until everything that ended is settled."""
+        await self.settler.flush()
+        await self.mover.flush()
+
+    async def rescue(self) -> None:
+        """Write copies of what is still in hand although its group was lost: nothing in Redis knows it."""
+        if not len(self.in_hand):
+            return
+        await self.beat.run_once()  # it may have been lost a moment ago
+        token = self.membership.token
+        orphans = [each for each in self.in_hand if each.token != token and not each.settling]
+        if orphans:
+            await self.mover.rescue(orphans)
+            _log.error("%s: %d events whose group had been lost were written again at exit", self.subscription, len(orphans))
+
     async def leave(self) -> None:
         """Close the reader and remove this consumer, if it owes nothing."""
         await self._reader.close()
-        owed = await self._commands.leave()
+        owed = await self.commands.leave()
         if owed:
-            _log.warning("%s: %d entries stay pending for this consumer", self.subscription, owed)
+            _log.warning("%s: %d entries stay pending for this consumer, until its lease runs out", self.subscription, owed)
 
-    def _finish(self, delivery: Delivery, ending: Ending, reason: str) -> None:
-        """Count a delivery's ending and pass it on to what its outcome needs."""
-        field = _COUNTED[ending]
-        setattr(self.counts, field, getattr(self.counts, field) + 1)
-        match decide(ending):
+    def end(self) -> None:
+        """Listen no more."""
+        self._wire.greetings.remove(self.beat.greet)
+        self._wire.waited.remove(self.claimer.waited)
+
+    def _finish(self, delivery: Delivery, ended: Ended) -> None:
+        """Count how a delivery ended, decide what becomes of it, and have that written."""
+        self._count(ended.ending)
+        delivery.settling = True
+        decision = decide(delivery, ended, self.subscription.retry)
+        match decision.outcome:
             case Outcome.ACK:
                 self.settler.add(delivery)
-            case Outcome.SKIP:
-                self._say_skipped(reason)
-                self.settler.add(delivery)
-            case Outcome.LEAVE:
-                self._say_left(delivery, reason)
-                self.in_hand.leave(delivery)
+            case Outcome.NOTHING:
+                self.in_hand.settled(delivery)
+            case _:
+                self.mover.add(delivery, ended, decision)
 
-    def _say_skipped(self, reason: str) -> None:
-        # Once a type, since a busy topic has many entries that are others' work; and not for ever, since
-        # the types are whatever anybody writes.
-        if reason not in self._types_skipped and len(self._types_skipped) < TYPES_SAID:
-            self._types_skipped.add(reason)
-            _log.info("%s: skipped, here and from now on: %s", self.subscription, reason)
-
-    def _say_left(self, delivery: Delivery, reason: str) -> None:
-        _log.error("%s: entry %s stays pending: %s", self.subscription, delivery.entry_id.decode(), reason)
+    def _count(self, ending: Ending) -> None:
+        counts = self.counts
+        match ending:
+            case Ending.HANDLED:
+                counts.handled += 1
+            case Ending.RAISED:
+                counts.failed += 1
+            case Ending.TIMED_OUT:
+                counts.timed_out += 1
+            case Ending.REJECTED:
+                counts.rejected += 1
+            case Ending.LATER:
+                counts.deferred += 1
+            case Ending.UNDECODABLE:
+                counts.undecodable += 1
+            case Ending.NEWER:
+                counts.newer += 1
+            case _:
+                return

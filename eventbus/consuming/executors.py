@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from eventbus.delivery import Alive, Context, Delivery, Ending, Ready, Subscription, Surroundings, Unready, resolve
+from eventbus.consuming.runs import Run, current_task, forget_cancellation
+from eventbus.delivery import Context, Ended, Ending, Handled, Ready, resolve
+from eventbus.errors import Reject, RetryLater
 from eventbus.events import info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextvars import Context as Variables
 
     from anyio.abc import TaskGroup
 
+    from eventbus.consuming.gate import Gate
     from eventbus.consuming.work import Work
+    from eventbus.delivery import Alive, Delivery, Observer, Subscription, Surroundings
 
 _log = logging.getLogger("eventbus.consuming")
 
+_NEVER_STARTED: Final = Ended(Ending.CUT, "it had not started when the shutdown began")
+_CUT: Final = Ended(Ending.CUT, "its handler was cancelled when the drain ended")
+_LOST: Final = Ended(Ending.LOST, "its lease was lost")
+_HANDLED: Final = Ended(Ending.HANDLED)
 
-@dataclass(slots=True, eq=False)
-class _Run:
-    """A handler that is running now."""
-
-    task: asyncio.Task[None]
-    delivery: Delivery
-    cut: str = ""
+LOOK: Final = 0.05
+"""Seconds between looks for handlers beyond their timeout: one timer for all of them. A short timeout is looked
+at ten times as often as it lasts."""
 
 
 class Executors:
@@ -45,28 +47,39 @@ class Executors:
         subscription: Whose handlers.
         around: What their contexts share.
         work: Where deliveries come from.
-        finish: Called with each delivery, how it ended, and a reason without payload.
+        gate: What they pass before they start.
+        finish: Called with each delivery and how it ended.
+        observers: Told about each run of a handler.
     """
 
     def __init__(
         self,
+        *,
         subscription: Subscription,
         around: Surroundings,
         work: Work,
-        finish: Callable[[Delivery, Ending, str], None],
+        gate: Gate,
+        finish: Callable[[Delivery, Ended], None],
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._subscription = subscription
         self._around = around
         self._work = work
+        self._gate = gate
         self._finish = finish
-        self._running: set[_Run] = set()
+        self._observers = observers
+        self._runs: set[Run] = set()
         self._idle = asyncio.Event()
         self._scope = anyio.CancelScope()
 
     @property
     def running(self) -> int:
         """How many handlers run now."""
-        return len(self._running)
+        return sum(run.started for run in self._runs)
+
+    def busy(self) -> list[str]:
+        """The names of the handlers that run now."""
+        return [run.handler.name for run in self._runs if run.handler is not None]
 
     async def run(self, alive: Alive) -> None:
         """Keep the executors standing until cancelled."""
@@ -76,18 +89,34 @@ class Executors:
             variables = copy_context()
             for _ in range(self._subscription.concurrency):
                 tasks.start_soon(self._stand, tasks, variables)
+            if self._subscription.timeout is not None:
+                tasks.start_soon(self._watch, self._subscription.timeout)
+
+    def lose(self, delivery: Delivery) -> None:
+        """End a delivery whose lease is another's: what waits does not start, what runs is cancelled."""
+        if self._work.remove(delivery):
+            self._finish(delivery, _LOST)
+        for run in self._runs:
+            if run.delivery is delivery:
+                run.ask(_LOST)
+
+    def release_waiting(self) -> None:
+        """Give up whatever never started."""
+        for delivery in self._work.clear():
+            self._finish(delivery, _NEVER_STARTED)
+        for run in self._runs:
+            if not run.started:
+                run.ask(_NEVER_STARTED)
 
     def cut(self) -> None:
-        """End what runs by cancelling it, and whatever never started: both stay pending."""
-        for delivery in self._work.clear():
-            self._finish(delivery, Ending.CUT, "it had not started when the drain ended")
-        for run in self._running:
-            run.cut = "its handler was cancelled when the drain ended"
-            run.task.cancel()
+        """Cancel what runs. Threads go on: nothing can stop them."""
+        self.release_waiting()
+        for run in self._runs:
+            run.ask(_CUT)
 
     async def wait_until_idle(self) -> None:
         """Wait until no handler runs."""
-        while self._running:
+        while self._runs:
             self._idle.clear()
             await self._idle.wait()
 
@@ -102,57 +131,110 @@ class Executors:
 
     async def _execute(self, delivery: Delivery) -> None:
         """See one delivery to its end; whatever happens, it is finished exactly once."""
-        found = self._resolve(delivery)
-        if not isinstance(found, Ready):
-            self._finish(delivery, found.ending, found.reason)
-            return
-        run = _Run(_current_task(), delivery)
-        self._running.add(run)
+        run = Run(current_task(), delivery)
+        self._runs.add(run)
         try:
-            ending, reason = await self._handle(run, found)
+            ended = await self._see_through(run)
         finally:
-            self._running.discard(run)
-            if not self._running:
+            self._runs.discard(run)
+            self._gate.leave(delivery)
+            if not self._runs:
                 self._idle.set()
-        self._finish(delivery, ending, reason)
+        self._finish(delivery, ended)
 
-    def _resolve(self, delivery: Delivery) -> Ready | Unready:
+    async def _see_through(self, run: Run) -> Ended:
+        if not self._gate.passes(run.delivery):
+            refused = await self._admit(run)
+            if refused is not None:
+                return refused
+        found = self._resolve(run.delivery)
+        if not isinstance(found, Ready):
+            return found
+        run.start(found.route.handler, info(type(found.event)).type)
+        ended = await self._handle(run, found)
+        for observer in self._observers:
+            self._tell(observer, run, found, ended)
+        return ended
+
+    async def _admit(self, run: Run) -> Ended | None:
+        try:
+            refused = await self._gate.admit(run.delivery)
+        except asyncio.CancelledError:
+            if run.asked is None or self._scope.cancel_called:
+                raise
+            refused = run.asked
+        if run.task.cancelling():
+            await forget_cancellation(run.task)
+        return run.asked or refused
+
+    def _resolve(self, delivery: Delivery) -> Ready | Ended:
         try:
             return resolve(self._subscription, delivery.fields)
         except Exception as error:  # noqa: BLE001 - a defect here must not end the executors with all they hold
             # Without its traceback, whose text may show the payload.
-            return Unready(Ending.UNDECODABLE, f"resolving it raised {type(error).__name__}")
+            return Ended(Ending.UNDECODABLE, f"resolving it raised {type(error).__name__}")
 
-    async def _handle(self, run: _Run, found: Ready) -> tuple[Ending, str]:
-        context = Context(self._around, run.delivery, found.envelope, info(type(found.event)).type)
-        ending, reason = Ending.HANDLED, ""
+    async def _handle(self, run: Run, found: Ready) -> Ended:
+        event_type = info(type(found.event)).type
+        context = Context(self._around, run.delivery, found.envelope, event_type)
+        ended = _HANDLED
         try:
             await found.route.invoke(found.event, context)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if self._scope.cancel_called:
                 raise  # the executor itself is being ended
-            # Else we asked for it (`cut`), or the handler cancelled itself: its own affair.
-            ending, reason = Ending.RAISED, run.cut or self._say_raised(found, context)
+            # Else we asked for it, or the handler cancelled itself: its own affair.
+            ended = run.asked or self._raised(error, found, context)
         except (KeyboardInterrupt, SystemExit):
             raise  # the handler wants the program to end, and it shall
-        except BaseException:  # noqa: BLE001 - whatever else a handler raises is one failed event, and ends nothing
-            ending, reason = Ending.RAISED, self._say_raised(found, context)
+        except BaseException as error:  # noqa: BLE001 - whatever else a handler raises is one failed event, and ends nothing
+            ended = run.asked or self._raised(error, found, context)
         if run.task.cancelling():
-            await _forget_cancellation(run.task)
+            await forget_cancellation(run.task)
         # What ended after it was asked to stop has no success, whatever it made of its cancellation.
-        return (Ending.CUT, run.cut) if run.cut else (ending, reason)
+        return run.asked or ended
 
-    def _say_raised(self, found: Ready, context: Context) -> str:
-        _log.exception(
-            "handler %s raised for event %s of type %r, entry %s of %s",
+    def _raised(self, error: BaseException, found: Ready, context: Context) -> Ended:
+        if isinstance(error, RetryLater):
+            return Ended(Ending.LATER, "its handler put it off", error, context.type)
+        if isinstance(error, Reject):
+            return Ended(Ending.REJECTED, "its handler rejected it", error, context.type)
+        _log.error(
+            "handler %s raised in attempt %d for event %s of type %r, entry %s of %s",
             found.route.handler.name,
+            context.attempt,
             context.id,
             context.type,
             context.entry_id,
             self._subscription,
+            exc_info=error,
             extra={"eventbus": {"topic": context.topic, "group": context.group, "event_id": context.id}},
         )
-        return "its handler raised"
+        return Ended(Ending.RAISED, "its handler raised", error, context.type)
+
+    def _tell(self, observer: Observer, run: Run, found: Ready, ended: Ended) -> None:
+        seconds = asyncio.get_running_loop().time() - run.since
+        latency = None if found.envelope is None else found.envelope.age()
+        try:
+            observer(Handled(self._subscription, info(type(found.event)).type, ended.ending, seconds, latency))
+        except Exception:  # noqa: BLE001 - an onlooker's failure is not the event's
+            _log.exception("an observer raised")
+
+    async def _watch(self, timeout: float) -> None:
+        """Cancel handlers that run for too long."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await anyio.sleep(min(LOOK, timeout / 10))
+            for run in self._runs:
+                if run.started and loop.time() - run.since >= timeout:
+                    self._time_out(run, timeout)
+
+    def _time_out(self, run: Run, timeout: float) -> None:
+        if run.in_thread and not run.late:
+            run.late = True
+            _log.warning("handler %s runs in a thread for more than its timeout of %g s; its own end decides", run.name, timeout)
+        error = TimeoutError(f"the handler did not end within {timeout:g} s")
+        run.ask(Ended(Ending.TIMED_OUT, "its handler was cancelled at its timeout", error, run.type))
 
 
 def _changed(variables: Variables) -> bool:
@@ -161,20 +243,3 @@ def _changed(variables: Variables) -> bool:
         return copy_context() != variables
     except Exception:  # noqa: BLE001 - a value whose comparison raises is a value that was set
         return True
-
-
-async def _forget_cancellation(task: asyncio.Task[None]) -> None:
-    """Make an executor fit for the next event after its task was cancelled while a handler ran.
-
-    Before 3.13 `uncancel` leaves a cancellation that is still to be delivered; it comes at the next await.
-    """
-    while task.cancelling():
-        task.uncancel()
-    with suppress(asyncio.CancelledError):
-        await asyncio.sleep(0)
-
-
-def _current_task() -> asyncio.Task[None]:
-    task = asyncio.current_task()
-    assert task is not None, "executors are tasks"  # noqa: S101 - narrows the type
-    return task

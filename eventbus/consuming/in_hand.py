@@ -6,48 +6,58 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from eventbus.delivery import Delivery
 
 
 class InHand:
-    """Deliveries by place, and the credit for reading more.
+    """Deliveries by place, the credit for reading more, and the room for taking over more.
 
     Args:
-        limit: Most deliveries to hold: those that run, those that wait, those whose ack is unanswered.
+        limit: Most deliveries to hold of what was read: those that run, that wait, whose settlement is unanswered.
+        room: Most deliveries to hold beyond that of what was taken over, so that a backlog cannot keep it out.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, room: int) -> None:
         self._limit = limit
+        self._room = room
         self._held: dict[tuple[bool, bytes], Delivery] = {}
-        self._left: set[tuple[bool, bytes, str]] = set()
-        self._room = asyncio.Event()
+        self._displaced: set[Delivery] = set()
+        self._taken_over: set[Delivery] = set()
+        self._changed = asyncio.Event()
         self._empty = asyncio.Event()
-        self._room.set()
         self._empty.set()
 
     def __len__(self) -> int:
         """How many deliveries are in hand."""
-        return len(self._held)
+        return len(self._held) + len(self._displaced)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """Every delivery in hand now."""
+        return iter([*self._held.values(), *self._displaced])
 
     @property
     def credit(self) -> int:
         """How many more may be read."""
-        return max(0, self._limit - len(self._held))
+        return max(0, self._limit - (len(self) - len(self._taken_over)))
 
     @property
-    def left(self) -> int:
-        """How many entries this process left pending."""
-        return len(self._left)
+    def room(self) -> int:
+        """How many more may be taken over."""
+        return max(0, self._room - len(self._taken_over))
 
-    def take(self, delivery: Delivery) -> bool:
-        """Take a delivery in hand; False when it is there already, read twice under one token."""
+    def take(self, delivery: Delivery, *, taken_over: bool = False) -> bool:
+        """Take a delivery in hand; False when its entry is there already, under the same token."""
         place = (delivery.private, delivery.entry_id)
         known = self._held.get(place)
-        if known is not None and known.token == delivery.token:
-            return False
+        if known is not None:
+            if known.token == delivery.token:
+                return False
+            self._displaced.add(known)  # ids are used again after a flush: both are events
         self._held[place] = delivery
+        if taken_over:
+            self._taken_over.add(delivery)
         self._empty.clear()
         return True
 
@@ -56,36 +66,32 @@ class InHand:
         return self._held.get((private, entry_id))
 
     def unknown(self, ids: Iterable[bytes], *, private: bool, token: str) -> list[bytes]:
-        """Those ids that are neither in hand under this token nor were left pending."""
-        return [entry_id for entry_id in ids if not self._knows((private, entry_id), token)]
-
-    def _knows(self, place: tuple[bool, bytes], token: str) -> bool:
-        held = self._held.get(place)
-        return (*place, token) in self._left or (held is not None and held.token == token)
+        """Those ids that are not in hand under this token."""
+        found = ((entry_id, self._held.get((private, entry_id))) for entry_id in ids)
+        return [entry_id for entry_id, held in found if held is None or held.token != token]
 
     def settled(self, delivery: Delivery) -> None:
         """Let go of a delivery whose settlement was answered."""
         place = (delivery.private, delivery.entry_id)
-        if self._held.get(place) is delivery:  # a flush may have put another event in its place
+        if self._held.get(place) is delivery:
             del self._held[place]
-        self._room.set()
-        if not self._held:
+        self._displaced.discard(delivery)
+        self._taken_over.discard(delivery)
+        self._changed.set()
+        if not self:
             self._empty.set()
 
-    def leave(self, delivery: Delivery) -> None:
-        """Let go of a delivery that stays pending in Redis, and do not take it up again by ourselves."""
-        self._left.add((delivery.private, delivery.entry_id, delivery.token))
-        self.settled(delivery)
-
-    def regrouped(self) -> None:
-        """The group began anew: what was left pending in the old one will be read again."""
-        self._left.clear()
-
-    async def wait_for_room(self, least: int) -> None:
+    async def wait_for_credit(self, least: int) -> None:
         """Wait until at least so many more may be read."""
         while self.credit < least:
-            self._room.clear()
-            await self._room.wait()
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def wait_for_room(self) -> None:
+        """Wait until at least one more may be taken over."""
+        while not self.room:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def wait_until_empty(self) -> None:
         """Wait until nothing is in hand."""

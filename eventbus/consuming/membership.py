@@ -1,14 +1,17 @@
-"""This process's place in one group: its token, and what is done when the group is lost."""
+"""This process's place in one group: its token, its lease, and what is done when the group is lost."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import socket
 from typing import TYPE_CHECKING
 
 import anyio
 
 from eventbus.errors import BackendError
-from eventbus.streams import COUNT_LIMIT
+from eventbus.streams import COUNT_LIMIT, Member
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,11 +25,11 @@ _log = logging.getLogger("eventbus.consuming")
 
 
 class Membership:
-    """Knows the group's token and heals the group when Redis has lost it.
+    """Knows the group's token and lease, and heals the group when Redis has lost it.
 
-    A group is lost when its stream was deleted, the server flushed, or somebody destroyed it. Until a low
-    watermark is kept, it restarts at the earliest entry: nobody knows what other processes had settled, so
-    that events may be handled again, and none is passed over.
+    A group is lost when its stream was deleted, the server flushed, or somebody destroyed it. It restarts just
+    before the watermark that the last trim stored, else at the earliest entry: events may be handled again,
+    and none is passed over.
 
     Args:
         subscription: What is consumed.
@@ -54,7 +57,11 @@ class Membership:
         self._settings = settings
         self._besides = besides
         self._lock = anyio.Lock()
+        self._member = _member(subscription, settings)
+        self._lease_said = settings.lease
+        self.about = {"topic": subscription.topic, "group": subscription.group}
         self.token = ""
+        self.lease = settings.lease
 
     async def join(self) -> None:
         """Create the group where it is missing, adopt it where it exists, and say what that means.
@@ -63,33 +70,49 @@ class Membership:
             BackendUnavailable: No answer; what exists by then is adopted by the next try.
             BackendRefused: Among others with code WRONGTYPE: the topic's key is no stream.
         """
-        ensured = await self._commands.ensure(start=self._subscription.start, service=self._settings.service)
+        ensured = await self._commands.ensure(self._member, start=self._subscription.start)
         self.token = ensured.token
+        self._take_lease(ensured.lease)
         if ensured.created:
             await self._say_new(ensured)
+
+    async def announce(self) -> None:
+        """Write this consumer's heartbeat, and learn the group's lease."""
+        self._take_lease(await self._commands.announce(self._member))
 
     async def heal(self, lost: str) -> None:
         """Make the group anew, unless that was already done since its token was `lost`."""
         async with self._lock:
             if self.token != lost:
                 return
-            ensured = await self._commands.ensure(start="0", service=self._settings.service)
+            ensured = await self._commands.ensure(self._member, start="0", lost=True)
             if ensured.token == lost:
                 return
             self.token = ensured.token
         self._counts.regrouped += 1
-        self._in_hand.regrouped()
         _log.error(
-            "the group %s was lost in Redis and begins anew: from the earliest entry where it had to be created; "
-            "%d entries were in hand, and events may be handled again",
+            "the group %s was lost in Redis and begins anew: just before what was known to be settled, else from the earliest "
+            "entry; %d entries were in hand, and events may be handled again",
             self._subscription,
             len(self._in_hand),
+            extra={"eventbus": self.about},
         )
+
+    def _take_lease(self, lease: float) -> None:
+        self.lease = max(lease, self._settings.lease)
+        if self.lease != self._lease_said:
+            self._lease_said = self.lease
+            _log.warning(
+                "%s: members of the group have different leases; the largest counts for all: %g s (here %g s is set)",
+                self._subscription,
+                self.lease,
+                self._settings.lease,
+            )
 
     async def _say_new(self, ensured: Ensured) -> None:
         subscription = self._subscription
         if ensured.known:
-            _log.error("the group %s had been lost in Redis and begins anew at the earliest entry", subscription)
+            _log.error("the group %s had been lost in Redis and begins anew, before everything that may be unsettled", subscription)
             return
         if subscription.start == "$":
             return
@@ -106,3 +129,8 @@ class Membership:
             unserved = await self._commands.unserved(settings.service, silence=settings.lease, besides=self._besides)
             hint = f"; groups of this service that nobody serves now: {', '.join(unserved)}" if unserved else ""
             _log.warning("the new group %s begins with %s already in the topic%s", self._subscription, number, hint)
+
+
+def _member(subscription: Subscription, settings: Settings) -> Member:
+    about = {"service": settings.service, "host": socket.gethostname(), "pid": os.getpid(), "lease": settings.lease}
+    return Member(settings.service, settings.lease, subscription.types, json.dumps(about).encode())

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.membership import Membership
     from eventbus.delivery import Alive, Delivery
-    from eventbus.streams import GroupCommands
+    from eventbus.streams import EntryCommands
 
 LINGER: Final = 0.004
 """Seconds an acknowledgement may wait for company; it is gone within 10 ms even when none comes."""
@@ -36,7 +36,7 @@ class Settler:
         One script for up to 200 entries.
     """
 
-    def __init__(self, commands: GroupCommands, membership: Membership, in_hand: InHand, counts: Counts) -> None:
+    def __init__(self, commands: EntryCommands, membership: Membership, in_hand: InHand, counts: Counts) -> None:
         self._commands = commands
         self._membership = membership
         self._in_hand = in_hand

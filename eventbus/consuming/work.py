@@ -1,4 +1,4 @@
-"""Deliveries on their way from the fetcher to the executors."""
+"""Deliveries on their way to the executors."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ class Work:
     def put(self, deliveries: Iterable[Delivery]) -> None:
         """Add deliveries at the end."""
         self._waiting.extend(deliveries)
-        for _ in range(min(len(self._waiting), len(self._idle))):
-            _wake(self._idle.popleft())
+        self._wake()
+
+    def put_first(self, deliveries: Iterable[Delivery]) -> None:
+        """Add deliveries before all others, keeping their order: a backlog must not starve what was taken over."""
+        self._waiting.extendleft(reversed(list(deliveries)))
+        self._wake()
 
     async def get(self) -> Delivery:
         """Take the first delivery; waits only when there is none."""
@@ -41,12 +45,12 @@ class Work:
                 raise
         return self._waiting.popleft()
 
-    def _give_back(self, turn: asyncio.Future[None]) -> None:
-        """A reader was cancelled: its turn, if it had been given one, goes to the next."""
-        if turn in self._idle:
-            self._idle.remove(turn)
-        elif self._waiting and self._idle:
-            _wake(self._idle.popleft())
+    def remove(self, delivery: Delivery) -> bool:
+        """Take out one delivery; False when it does not wait here."""
+        if delivery not in self._waiting:
+            return False
+        self._waiting.remove(delivery)
+        return True
 
     def clear(self) -> list[Delivery]:
         """Take out everything that never started."""
@@ -54,7 +58,18 @@ class Work:
         self._waiting.clear()
         return never_started
 
+    def _wake(self) -> None:
+        for _ in range(min(len(self._waiting), len(self._idle))):
+            _end(self._idle.popleft())
 
-def _wake(turn: asyncio.Future[None]) -> None:
+    def _give_back(self, turn: asyncio.Future[None]) -> None:
+        """A reader was cancelled: its turn, if it had been given one, goes to the next."""
+        if turn in self._idle:
+            self._idle.remove(turn)
+        elif self._waiting and self._idle:
+            _end(self._idle.popleft())
+
+
+def _end(turn: asyncio.Future[None]) -> None:
     if not turn.done():  # its reader may have been cancelled in this very turn
         turn.set_result(None)

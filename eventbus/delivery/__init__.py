@@ -1,14 +1,18 @@
 """Values and decisions of delivery: settings, subscriptions, deliveries, outcomes. No I/O."""
 
 from eventbus.delivery.backoff import Backoff
+from eventbus.delivery.carried import Carried, split
 from eventbus.delivery.context import Context, Surroundings
 from eventbus.delivery.delivery import Delivery
+from eventbus.delivery.durability import Durability, Replicated, check_durability
 from eventbus.delivery.handlers import Middleware
+from eventbus.delivery.letter import dead_letter, timestamp
 from eventbus.delivery.loop import Alive
-from eventbus.delivery.outcome import Ending, Outcome, decide
+from eventbus.delivery.observer import Handled, Observer
+from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, decide, hop
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
-from eventbus.delivery.resolution import Ready, Unready, resolve
-from eventbus.delivery.retry import Retry
+from eventbus.delivery.resolution import Ready, resolve
+from eventbus.delivery.retry import Exponential, Retry, exponential
 from eventbus.delivery.settings import Settings, check_arguments
 from eventbus.delivery.settings import resolve as resolve_settings
 from eventbus.delivery.subscription import (
@@ -22,30 +26,45 @@ from eventbus.delivery.subscription import (
 from eventbus.delivery.topics import Topics
 
 __all__ = [
+    "CRASHES",
     "PUBLISH_TIMEOUT",
+    "UNHANDLED",
     "Alive",
     "Backoff",
+    "Carried",
     "Context",
+    "Decision",
     "Declaration",
     "Declarations",
     "Delivery",
+    "Durability",
+    "Ended",
     "Ending",
+    "Exponential",
+    "Handled",
     "Middleware",
+    "Observer",
     "Outcome",
     "Policy",
     "PublishEvent",
     "Published",
     "Ready",
+    "Replicated",
     "Retry",
     "Route",
     "Settings",
     "Subscription",
     "Surroundings",
     "Topics",
-    "Unready",
     "check_arguments",
+    "check_durability",
     "compile_subscriptions",
+    "dead_letter",
     "decide",
+    "exponential",
+    "hop",
     "resolve",
     "resolve_settings",
+    "split",
+    "timestamp",
 ]

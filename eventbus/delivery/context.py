@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventbus.delivery.delivery import Delivery
+    from eventbus.delivery.durability import Durability
     from eventbus.events import Envelope, Event, Topic
 
 _log = logging.getLogger("eventbus.handler")
@@ -79,13 +80,13 @@ class Context:
 
     @property
     def entry_id(self) -> str:
-        """The entry's id in the stream it was read from."""
-        return self._delivery.entry_id.decode()
+        """The entry's id in the topic: the same at every attempt."""
+        return self._delivery.origin
 
     @property
     def attempt(self) -> int:
-        """Which run of the handler for this event this is, from 1; always 1 until retries arrive."""
-        return 1
+        """Which run of the handler for this event this is, from 1. Runs that were not counted do not show."""
+        return self._delivery.carried.attempts + 1
 
     @property
     def time(self) -> datetime:
@@ -134,6 +135,7 @@ class Context:
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> Published:
         """Publish an event that this one caused.
 
@@ -142,7 +144,7 @@ class Context:
         `anyio.from_thread.run(ctx.publish, event)`.
         """
         carried = {"correlationid": self.correlation_id, "causationid": self.id, **(headers or {})}
-        return await self._around.publish(event, topic=topic, headers=carried, timeout=timeout)
+        return await self._around.publish(event, topic=topic, headers=carried, timeout=timeout, durability=durability)
 
     def __repr__(self) -> str:
         """Name the event, without its content."""

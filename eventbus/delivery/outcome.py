@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from eventbus.delivery.carried import FRESH, Carried
+from eventbus.errors import RetryLater
+
+if TYPE_CHECKING:
+    from eventbus.delivery.delivery import Delivery
+    from eventbus.delivery.retry import Retry
+
+CRASHES: Final = 3
+"""Starts that may be lost, with their process or its lease, before an event is dead-lettered without being run."""
+
+UNHANDLED: Final = 86_400.0
+"""Seconds that an event of a declared type waits for a member that knows it, before it is dead-lettered."""
 
 
 class Ending(Enum):
@@ -12,14 +27,43 @@ class Ending(Enum):
     """The handler returned and nobody had asked it to stop."""
     NOBODY = auto()
     """No handler of the subscription names the event's type."""
-    RAISED = auto()
-    """The handler, or a middleware, raised."""
-    UNDECODABLE = auto()
-    """The entry is no event of this program."""
     NEWER = auto()
     """The event has a newer version than this program knows."""
+    RAISED = auto()
+    """The handler, or a middleware, raised."""
+    LATER = auto()
+    """The handler asked to be run again later."""
+    REJECTED = auto()
+    """The handler rejected the event."""
+    TIMED_OUT = auto()
+    """The handler was cancelled at the subscription's timeout."""
+    UNDECODABLE = auto()
+    """The entry is no event of this program."""
+    CRASHED = auto()
+    """Too many starts were lost: it is not run again."""
     CUT = auto()
-    """The drain's deadline came before the handler ended."""
+    """It never started before the shutdown, or was cancelled by it."""
+    LOST = auto()
+    """Its lease was lost while it waited, or it was cancelled for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a delivery ended, with what is to be known about it.
+
+    Attributes:
+        ending: The kind.
+        reason: In words, without payload.
+        error: What was raised, if anything.
+        type: The event's type, "" where it is not known.
+        version: The version of its data.
+    """
+
+    ending: Ending
+    reason: str = ""
+    error: BaseException | None = None
+    type: str = ""
+    version: int = 1
 
 
 class Outcome(Enum):
@@ -28,17 +72,103 @@ class Outcome(Enum):
     ACK = auto()
     """Acknowledge it: the work is done."""
     SKIP = auto()
-    """Acknowledge and count it: this group has no work with it."""
-    LEAVE = auto()
-    """Write nothing: it stays pending in the group, logged and counted."""
+    """Drop it where no member of the group ever declared its type; else it hops."""
+    RELEASE = auto()
+    """Hand it to whoever is free, at once; nothing is counted."""
+    RETRY = auto()
+    """Run it again after a delay."""
+    HOP = auto()
+    """Park it until a member that knows its type takes it."""
+    DEAD = auto()
+    """Put it among the group's dead letters."""
+    NOTHING = auto()
+    """Write nothing: it is another's."""
 
 
-def decide(ending: Ending) -> Outcome:
-    """Choose the outcome. Only what was handled, or is nobody's here, may leave the group."""
-    match ending:
-        case Ending.HANDLED:
-            return Outcome.ACK
-        case Ending.NOBODY:
-            return Outcome.SKIP
-        case Ending.RAISED | Ending.UNDECODABLE | Ending.NEWER | Ending.CUT:
-            return Outcome.LEAVE
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An outcome with what it needs.
+
+    Attributes:
+        outcome: What is written.
+        carried: What travels in the copy.
+        delay: Seconds until a retry or hop is due.
+        reason: Of a dead letter.
+        unless: An event type and version; where a member declared them it hops instead.
+    """
+
+    outcome: Outcome
+    carried: Carried = FRESH
+    delay: float = 0.0
+    reason: str = ""
+    unless: tuple[str, int] | None = None
+
+
+_ACK: Final = Decision(Outcome.ACK)
+_NOTHING: Final = Decision(Outcome.NOTHING)
+
+
+def decide(delivery: Delivery, ended: Ended, retry: Retry) -> Decision:
+    """Choose the outcome of a delivery.
+
+    What ended by itself after its lease was lost has no say any more, except for a success: the work is done.
+    """
+    if ended.ending is Ending.HANDLED:
+        return _ACK
+    if ended.ending is Ending.LOST or (delivery.lost and not delivery.cut):
+        return _NOTHING
+    carried = carry(delivery)
+    if ended.ending in _WITHOUT_RUN:
+        return replace(_WITHOUT_RUN[ended.ending], carried=carried, unless=_unless(ended))
+    return _after_run(replace(carried, hops=0, hopped=0), ended, retry)
+
+
+_WITHOUT_RUN: Final = {
+    Ending.NOBODY: Decision(Outcome.SKIP),
+    Ending.NEWER: Decision(Outcome.DEAD, reason="newer"),
+    Ending.CUT: Decision(Outcome.RELEASE),
+    Ending.UNDECODABLE: Decision(Outcome.DEAD, reason="undecodable"),
+    Ending.CRASHED: Decision(Outcome.DEAD, reason="crashes"),
+}
+
+
+def _unless(ended: Ended) -> tuple[str, int] | None:
+    return (ended.type, ended.version) if ended.ending is Ending.NEWER else None
+
+
+def carry(delivery: Delivery) -> Carried:
+    """What a copy of this delivery carries, before anything new is counted."""
+    crashes = delivery.crashes if delivery.marked_first else None
+    return replace(delivery.carried, entry=delivery.origin, crashes=crashes)
+
+
+def _after_run(carried: Carried, ended: Ended, retry: Retry) -> Decision:
+    later = ended.error if isinstance(ended.error, RetryLater) else None
+    if later is not None and not later.count:
+        return Decision(Outcome.RETRY, carried, delay=later.after)
+    carried = replace(carried, attempts=carried.attempts + 1)
+    if ended.ending is Ending.REJECTED:
+        return Decision(Outcome.DEAD, carried, reason="rejected")
+    if carried.attempts >= retry.attempts:
+        return Decision(Outcome.DEAD, carried, reason="attempts")
+    if later is not None:
+        return Decision(Outcome.RETRY, carried, delay=later.after)
+    if ended.error is not None and not retry.covers(ended.error):
+        return Decision(Outcome.DEAD, carried, reason="never")
+    return Decision(Outcome.RETRY, carried, delay=retry.delay(carried.attempts))
+
+
+def hop(delivery: Delivery, retry: Retry, *, now: float) -> Decision:
+    """Choose what becomes of an event that this program does not know, though a member of its group does.
+
+    Args:
+        delivery: The delivery.
+        retry: The policy, whose delays the hops follow.
+        now: Seconds since 1970; hops are counted in days, so that any machine's clock will do.
+    """
+    carried = carry(delivery)
+    first = carried.hopped / 1000 if carried.hopped else now
+    carried = replace(carried, hops=carried.hops + 1, hopped=int(first * 1000))
+    if now - first >= UNHANDLED:
+        return Decision(Outcome.DEAD, carried, reason="unhandled")
+    return Decision(Outcome.HOP, carried, delay=retry.delay(carried.hops))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eventbus.delivery.durability import Durability
     from eventbus.events import Event, Topic
 
 PUBLISH_TIMEOUT: Final = 10.0
@@ -39,6 +40,7 @@ class PublishEvent(Protocol):
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> Published:
         """Publish; see `EventBus.publish`."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventbus.delivery.outcome import Ending
+from eventbus.delivery.outcome import Ended, Ending
 from eventbus.errors import DecodeError
 from eventbus.events import Envelope, Event, adopt, decode, info
 
@@ -22,15 +22,7 @@ class Ready:
     envelope: Envelope | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unready:
-    """An entry that is not given to a handler, and why; the reason holds no payload."""
-
-    ending: Ending
-    reason: str
-
-
-def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
+def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
     """Find the handler of an entry and decode its event.
 
     Whatever stands in the entry, and whatever a validator of the user's makes of it, this returns.
@@ -41,25 +33,35 @@ def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
             return _foreign(subscription, fields)
         return _enveloped(subscription, envelope)
     except DecodeError as error:
-        return Unready(Ending.UNDECODABLE, str(error))
+        return Ended(Ending.UNDECODABLE, str(error), type=_type_of(fields))
     except Exception as error:  # noqa: BLE001 - one entry must not end what reads all of them; its text may show values
-        return Unready(Ending.UNDECODABLE, f"it cannot be read: {type(error).__name__}")
+        return Ended(Ending.UNDECODABLE, f"it cannot be read: {type(error).__name__}", type=_type_of(fields))
 
 
-def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Unready:
+def _type_of(fields: list[bytes]) -> str:
+    """What an entry says it is, for its dead letter; nobody has checked it."""
+    for at in range(0, len(fields) - 1, 2):
+        if fields[at] == b"type":
+            return fields[at + 1].decode(errors="replace")
+    return ""
+
+
+def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Ended:
     route = subscription.routes.get(envelope.type)
     if route is None:
-        return Unready(Ending.NOBODY, f"no handler of this group names type {envelope.type!r}")
+        reason = f"no handler of this group names type {envelope.type!r}"
+        return Ended(Ending.NOBODY, reason, type=envelope.type, version=envelope.version)
     if envelope.version > route.version:
-        return Unready(Ending.NEWER, f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}")
+        reason = f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}"
+        return Ended(Ending.NEWER, reason, type=envelope.type, version=envelope.version)
     event = _of(route, decode(route.event_class, envelope.data))
     adopt(event, envelope.identity)
     return Ready(route, event, envelope)
 
 
-def _foreign(subscription: Subscription, fields: list[bytes]) -> Ready | Unready:
+def _foreign(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
     if subscription.foreign is None:
-        return Unready(Ending.UNDECODABLE, "the entry has no specversion field; subscribe with foreign=Flat(…) to read such")
+        return Ended(Ending.UNDECODABLE, "the entry has no specversion field; subscribe with foreign=Flat(…) to read such")
     route = subscription.routes[info(subscription.foreign.event_class).type]
     return Ready(route, _of(route, subscription.foreign.read(fields)), None)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from eventbus.delivery.handlers import Handler, Invoke, Middleware, handler_name, inspect_handler, short_name
 from eventbus.delivery.retry import Retry
 from eventbus.errors import ConfigurationError
-from eventbus.events import Event, Flat, Topic, check_name, descendants, info, is_count
+from eventbus.events import Event, Flat, Topic, check_name, descendants, info, is_count, is_seconds
 
 if TYPE_CHECKING:
     from eventbus.delivery.settings import Settings
@@ -29,6 +29,7 @@ class Policy:
         concurrency: Handlers at a time. Default: the bus's.
         prefetch: Entries read ahead. Default: the bus's, else twice the concurrency.
         retry: What happens after a handler raised. Default `Retry()`.
+        timeout: Seconds after which a run of the handler is cancelled. Default: never.
         foreign: How entries without envelope are read. Default: not at all.
     """
 
@@ -36,6 +37,7 @@ class Policy:
     concurrency: int | None = None
     prefetch: int | None = None
     retry: Retry | None = None
+    timeout: float | None = None
     foreign: Flat | None = None
 
     def __post_init__(self) -> None:
@@ -50,13 +52,15 @@ class Policy:
                 raise ConfigurationError(f"{name}={value!r}: give a whole number, at least 1")
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise ConfigurationError(f"retry={self.retry!r}: give a Retry(attempts=…, backoff=[…])")
+        if self.timeout is not None and not is_seconds(self.timeout):
+            raise ConfigurationError(f"timeout={self.timeout!r}: give a number of seconds above 0")
         if self.foreign is not None and not isinstance(self.foreign, Flat):
             raise ConfigurationError(f"foreign={self.foreign!r}: give a Flat(EventClass)")
 
     def merged(self, other: Policy, where: str) -> Policy:
         """Join the policies of two handlers of one subscription; each may say what the other leaves open."""
         values: dict[str, Any] = {}
-        for name in ("start", "concurrency", "prefetch", "retry", "foreign"):
+        for name in ("start", "concurrency", "prefetch", "retry", "timeout", "foreign"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None and theirs is not None and mine != theirs:
                 raise ConfigurationError(
@@ -116,8 +120,14 @@ class Subscription:
     concurrency: int
     prefetch: int
     retry: Retry
+    timeout: float | None
     foreign: Flat | None
     routes: Mapping[str, Route]
+
+    @property
+    def types(self) -> dict[str, int]:
+        """The event types it handles, with the highest version it knows of each."""
+        return {name: route.version for name, route in self.routes.items()}
 
     def __str__(self) -> str:
         """How it is called in logs."""
@@ -253,6 +263,7 @@ def _finish(group: str, draft: _Draft, settings: Settings) -> Subscription:
         concurrency=concurrency,
         prefetch=policy.prefetch or settings.prefetch or 2 * concurrency,
         retry=policy.retry or Retry(),
+        timeout=policy.timeout,
         foreign=policy.foreign,
         routes=draft.routes,
     )

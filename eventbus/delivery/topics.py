@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eventbus.errors import ConfigurationError
 from eventbus.events import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Topics:
@@ -11,6 +16,10 @@ class Topics:
 
     def __init__(self) -> None:
         self._known: dict[str, Topic] = {}
+
+    def __iter__(self) -> Iterator[Topic]:
+        """The topics seen so far."""
+        return iter(list(self._known.values()))
 
     def register(self, topic: str | Topic) -> Topic:
         """Remember a topic.

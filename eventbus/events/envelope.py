@@ -145,6 +145,10 @@ class Envelope:
         """The event's id."""
         return self.identity.id
 
+    def age(self) -> float | None:
+        """Seconds since the event's time by this machine's clock, not below 0; None where it has none."""
+        return None if self.time is None else max(0.0, (datetime.now(UTC) - self.time).total_seconds())
+
     @property
     def key(self) -> str | None:
         """The value that orders the event, if any."""

@@ -14,22 +14,25 @@ from eventbus.events.names import check_name
 class Topic:
     """A topic and how much of it is kept; usable wherever a topic's name is.
 
-    Two declarations of one topic agree when they are equal. The limits are checked and kept now; trimming
-    arrives later, and will not cut what a group has not settled.
+    Two declarations of one topic agree when they are equal. Processes that consume the topic trim it, every
+    `claim_interval`; what a group has not settled is kept, whatever the limits say, unless the cap is hard.
 
     Attributes:
         name: The stream's name, as redis-cli sees it (after the bus's prefix).
-        max_len: Settled entries to keep. Default None: nothing is declared.
-        max_age: Seconds, or a timedelta, to keep settled entries; kept as float seconds. Default None:
-            nothing is declared.
+        max_len: Entries to keep, about; what is not settled is kept beyond it. Default 10,000. None for no
+            limit: without `max_age` settled entries are then kept for ever.
+        max_age: Seconds, or a timedelta, to keep entries; kept as float seconds. Default None: no limit.
+        hard: The limits hold for what is not settled, too: a group that is behind loses events. What was lost
+            is counted and logged. Default False.
 
     Raises:
         ConfigurationError: A name with braces, `#`, whitespace or control characters; a limit that is none.
     """
 
     name: str
-    max_len: int | None = None
+    max_len: int | None = 10_000
     max_age: float | timedelta | None = None
+    hard: bool = False
 
     def __post_init__(self) -> None:
         check_name("topic", self.name)
@@ -37,6 +40,13 @@ class Topic:
             raise ConfigurationError(f"Topic({self.name!r}, max_len={self.max_len!r}): give a whole number, at least 1")
         if self.max_age is not None:
             object.__setattr__(self, "max_age", _seconds(self.name, self.max_age))
+        if self.hard and self.max_len is None and self.max_age is None:
+            raise ConfigurationError(f"Topic({self.name!r}, hard=True): give the cap: max_len=, max_age= or both")
+
+    @property
+    def seconds(self) -> float | None:
+        """The age limit in seconds, or None."""
+        return self.max_age.total_seconds() if isinstance(self.max_age, timedelta) else self.max_age
 
     @classmethod
     def of(cls, topic: str | Topic) -> Topic:

@@ -21,10 +21,15 @@ from eventbus.errors import (
     PublishIncomplete,
 )
 from eventbus.events import Event, Topic, encode, identity, info
+from eventbus.publishing.durable import Durable
+from eventbus.publishing.waiting import TRANSIENT, PublishCounts, Waiting, give_up
 from eventbus.streams import Connections, Wire, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from eventbus.delivery import Durability
+    from eventbus.publishing.durable import Start
 
 CHUNK: Final = 500
 """Commands in one write. Larger ones gain nothing measurable and make the first wait for the last."""
@@ -37,33 +42,6 @@ LONGEST: Final = 1e9
 
 SWEEP: Final = 0.05
 """Seconds between looks for publishes whose time is over: one timer for all of them."""
-
-TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"})
-"""Answers of a server that may soon answer otherwise (failover, a long script): tried again."""
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A publish whose confirmation is awaited."""
-
-    command: bytes
-    event_id: str
-    topic: str
-    until: float
-    answer: asyncio.Future[Published]
-    maybe_written: bool = False
-    last: BackendError | None = None
-
-
-@dataclass(slots=True)
-class PublishCounts:
-    """Plain counters, read when somebody asks."""
-
-    published: int = 0
-    writes: int = 0
-    retries: int = 0
-    refused: int = 0
-    given_up: int = 0
 
 
 @dataclass(slots=True)
@@ -80,15 +58,19 @@ class Publisher:
         BackendUnavailable and passing refusals (failover): `run` raises and is started again by the
         supervisor, with backoff; each publish is tried until its own deadline.
     Redis cost:
-        One XADD an event; those of one turn of the event loop share a write and a reply.
+        One XADD an event; those of one turn of the event loop share a write and a reply. What is to be
+        more durable goes its own way (`Durable`), on connections that are opened when first needed.
     """
 
     connections: Connections
     settings: Settings
     topics: Topics
+    start: Start | None = None
+    """Starts a loop beside `run` and `sweep`, where publishes are to be more durable than others."""
     counts: PublishCounts = field(default_factory=PublishCounts)
-    _queue: deque[_Waiting] = field(default_factory=deque[_Waiting])
-    _sent: list[_Waiting] = field(default_factory=list[_Waiting])
+    durable: Durable = field(init=False)
+    _queue: deque[Waiting] = field(default_factory=deque[Waiting])
+    _sent: list[Waiting] = field(default_factory=list[Waiting])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
     _wire: Wire = field(init=False)
@@ -97,6 +79,7 @@ class Publisher:
     def __post_init__(self) -> None:
         """Prepare the connection; it opens with the first publish."""
         self._wire = Wire(self.connections, "publishing")
+        self.durable = Durable(self.connections, self.counts, self.start)
         self._empty.set()
 
     async def publish(
@@ -106,10 +89,11 @@ class Publisher:
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> Published:
         """Publish one event; see `EventBus.publish`."""
         waiting = self._prepare(event, topic, headers, timeout)
-        self._enqueue([waiting])
+        self._enqueue([waiting], durability)
         return await waiting.answer
 
     async def publish_many(
@@ -119,11 +103,12 @@ class Publisher:
         topic: str | Topic | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
     ) -> list[Published]:
         """Publish many events; see `EventBus.publish_many`."""
         batch = list(events)
         waiting = [self._prepare(event, topic, headers, timeout) for event in batch]
-        self._enqueue(waiting)
+        self._enqueue(waiting, durability)
         answers = await asyncio.gather(*(each.answer for each in waiting), return_exceptions=True)  # cancels them with itself
         return _complete(batch, waiting, answers)
 
@@ -166,7 +151,7 @@ class Publisher:
         if again or lost:
             await self._try_later(lost or again[0].last)
 
-    async def _write(self, chunk: list[_Waiting], replies: list[Any]) -> None:
+    async def _write(self, chunk: list[Waiting], replies: list[Any]) -> None:
         if not self._wire.connected:
             await self._wire.connect()  # apart: what is cancelled here was not sent
         try:
@@ -188,7 +173,8 @@ class Publisher:
                 if waiting.until <= now and not waiting.answer.done():
                     waiting.maybe_written |= self._wire.connected and waiting in self._sent
                     self.counts.given_up += 1
-                    _give_up(waiting, "its time was over")
+                    give_up(waiting, "its time was over")
+            self.durable.sweep(now)
             alive()
 
     async def close(self) -> None:
@@ -196,19 +182,21 @@ class Publisher:
         self._closed = True
         with anyio.move_on_after(PUBLISH_TIMEOUT):
             await self._empty.wait()
+            await self.durable.emptied()
 
     async def abandon(self) -> None:
         """Answer everything that still waits, once the loops have ended, and disconnect."""
         self._closed = True
         for waiting in (*self._sent, *self._queue):
-            _give_up(waiting, "the bus was closed")
+            give_up(waiting, "the bus was closed")
         self._queue.clear()
         self._empty.set()
+        await self.durable.abandon()
         await self._wire.close()
 
     # -- from an event to a queued command
 
-    def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> _Waiting:
+    def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> Waiting:
         if not isinstance(event, Event):
             raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
         place = self._place(event, topic)
@@ -216,7 +204,7 @@ class Publisher:
         fields = encode(event, source=f"/{settings.service}", headers=headers, max_bytes=settings.max_event_bytes)
         loop = asyncio.get_running_loop()
         command = pack(b"XADD", settings.prefix + place, b"*", *fields)
-        return _Waiting(command, identity(event).id, place, loop.time() + _seconds(timeout), loop.create_future())
+        return Waiting(command, identity(event).id, place, loop.time() + _seconds(timeout), loop.create_future())
 
     def _place(self, event: Event, topic: str | Topic | None) -> str:
         wanted = topic if topic is not None else info(type(event)).topic
@@ -225,9 +213,12 @@ class Publisher:
             raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
         return self.topics.register(wanted).name
 
-    def _enqueue(self, waiting: list[_Waiting]) -> None:
+    def _enqueue(self, waiting: list[Waiting], durability: Durability | None) -> None:
         if self._closed:
             raise LifecycleError("the bus is closed: publish before it is, or open a new one")
+        if durability is not None:
+            self.durable.enqueue(waiting, durability)
+            return
         self._queue.extend(waiting)
         if waiting:
             self._empty.clear()
@@ -235,8 +226,8 @@ class Publisher:
 
     # -- from the queue to Redis
 
-    def _take(self) -> list[_Waiting]:
-        chunk: list[_Waiting] = []
+    def _take(self) -> list[Waiting]:
+        chunk: list[Waiting] = []
         size = 0
         while self._queue and len(chunk) < CHUNK:
             waiting = self._queue.popleft()
@@ -249,7 +240,7 @@ class Publisher:
             chunk.append(waiting)
         return chunk
 
-    def _settle(self, waiting: _Waiting, reply: bytes | BackendRefused) -> bool:
+    def _settle(self, waiting: Waiting, reply: bytes | BackendRefused) -> bool:
         """Hand out one answer; False when the event has to be sent again."""
         if isinstance(reply, bytes):
             self.counts.published += 1
@@ -261,12 +252,12 @@ class Publisher:
             return False
         self.counts.refused += 1
         if waiting.maybe_written:
-            _give_up(waiting, "an earlier try had no answer")
+            give_up(waiting, "an earlier try had no answer")
         elif not waiting.answer.done():
             waiting.answer.set_exception(error)
         return True
 
-    def _requeue(self, waiting: list[_Waiting]) -> None:
+    def _requeue(self, waiting: list[Waiting]) -> None:
         self._queue.extendleft(reversed(waiting))
         self._sent = []
 
@@ -284,34 +275,23 @@ def _seconds(timeout: object) -> float:
     return min(timeout, LONGEST)
 
 
-def _mark_unanswered(rest: list[_Waiting], lost: BackendError) -> None:
+def _mark_unanswered(rest: list[Waiting], lost: BackendError) -> None:
     for waiting in rest:
         waiting.last = lost
         waiting.maybe_written |= isinstance(lost, BackendUnavailable) and lost.maybe_executed
 
 
-def _give_up(waiting: _Waiting, why: str) -> None:
-    if waiting.answer.done():
-        return
-    known = "it may or may not have been written" if waiting.maybe_written else "it was not written"
-    reason = f"; the last try failed: {waiting.last}" if waiting.last else ""
-    error = BackendUnavailable(
-        f"publishing event {waiting.event_id} to {waiting.topic!r} was given up, {why}: {known}, and the "
-        f"same event is safe to publish again{reason}",
-        event_id=waiting.event_id,
-        maybe_executed=waiting.maybe_written,
-    )
-    waiting.answer.set_exception(error)
-
-
-def _complete(batch: list[Event], waiting: list[_Waiting], answers: list[Published | BaseException]) -> list[Published]:
+def _complete(batch: list[Event], waiting: list[Waiting], answers: list[Published | BaseException]) -> list[Published]:
     written = [answer for answer in answers if isinstance(answer, Published)]
     if len(written) == len(batch):
         return written
+    unfit = next((answer for answer in answers if isinstance(answer, ConfigurationError)), None)
+    if unfit is not None and not written and not any(each.maybe_written for each in waiting):
+        raise unfit
     failed = [
-        (each, Failed(index, batch[index], answer))
+        (each, Failed(index, batch[index], answer if isinstance(answer, BackendError) else BackendRefused(str(answer), code="ERR")))
         for index, (each, answer) in enumerate(zip(waiting, answers, strict=True))
-        if isinstance(answer, BackendError)
+        if isinstance(answer, BackendError | ConfigurationError)
     ]
     raise PublishIncomplete(
         written=written,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,9 @@ _DATABASES: Final = {
     "SELECT is not allowed in cluster mode": "a cluster has database 0 alone: leave the database out of the url",
 }
 
+_IN_SCRIPT: Final = re.compile(r"^(?:ERR )?Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?([A-Z]{3,}) ")
+"""6.2 wraps an error of a command that a script called; later versions pass it on as it is."""
+
 _UNAUTHORISED: Final = (foreign.AuthenticationError, foreign.AuthorizationError)
 
 
@@ -45,6 +49,8 @@ def code_of(error: Exception) -> str:
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return code
+    if wrapped := _IN_SCRIPT.match(str(error)):
+        return wrapped[1]
     first = str(error).partition(" ")[0]
     # Of a plain ERR redis-py leaves the sentence; "DB" and "SELECT" begin some.
     return first if first.isupper() and str(error) not in _DATABASES else "ERR"

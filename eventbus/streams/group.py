@@ -1,33 +1,22 @@
-"""Typed commands about one consumer group, and the reader of its entries."""
+"""Typed commands about one consumer group: its keys, its members, its place on the topic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.errors import BackendRefused
 from eventbus.streams import keys
 from eventbus.streams.scripts import run_script
-from eventbus.streams.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from eventbus.streams.connections import Connections
+    from eventbus.streams.scripts import Caller
 
-RawEntry: TypeAlias = "tuple[bytes, list[bytes] | None]"
-"""An entry id and its flat fields; None where the entry was trimmed while it was pending."""
-
-BLOCK: Final = 2.0
-"""Seconds a read waits for entries. 6.2 lets a reader sleep on when its stream is deleted, so that this
-is also how long a lost group may go unnoticed there; never above 5."""
-
-READ_MARGIN: Final = 3.0
-"""Seconds beyond `BLOCK` after which a silent connection is given up."""
-
-PENDING_PAGE: Final = 500
 COUNT_LIMIT: Final = 10_000
+MEND_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +41,26 @@ class Group:
         """The group's heartbeats."""
         return keys.members(self.stream, self.name)
 
+    @property
+    def parked(self) -> str:
+        """Copies that wait for their time."""
+        return keys.parked(self.stream, self.name)
+
+    @property
+    def due(self) -> str:
+        """When they are due."""
+        return keys.due(self.stream, self.name)
+
+    @property
+    def dead(self) -> str:
+        """The group's dead letters."""
+        return keys.dead(self.stream, self.name)
+
+    @property
+    def types(self) -> str:
+        """The event types the group's members declared."""
+        return keys.types(self.stream, self.name)
+
     def source(self, *, private: bool) -> str:
         """The stream an entry stands in."""
         return self.private if private else self.stream
@@ -64,20 +73,35 @@ class Ensured:
     Attributes:
         token: The group's token; another one means that the group began anew.
         created: The topic's group did not exist before this call.
-        known: The group had a token before, so `created` means that it was lost.
+        known: The group was there before, so `created` means that it was lost.
+        lease: The group's lease in seconds: the largest of its members'.
     """
 
     token: str
     created: bool
     known: bool
+    lease: float
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Entries of one stream that came in one reply."""
+class Member:
+    """What a consumer tells the others of its group.
 
-    private: bool
-    entries: Sequence[RawEntry]
+    Attributes:
+        service: The bus's service.
+        lease: Its lease in seconds.
+        types: The event types it knows, with their highest versions.
+        about: Its heartbeat: a JSON object.
+    """
+
+    service: str
+    lease: float
+    types: Mapping[str, int]
+    about: bytes
+
+    def declared(self) -> list[str | int]:
+        """Types and versions in turn."""
+        return [part for pair in self.types.items() for part in pair]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +111,12 @@ class Backlog:
     Attributes:
         unread: There are entries that nobody of the group was given yet.
         pending: Entries that were given to a consumer and are not settled.
+        parked: Copies that wait for their time.
     """
 
     unread: bool
     pending: int
+    parked: int
 
 
 class GroupCommands:
@@ -102,7 +128,7 @@ class GroupCommands:
         consumer: This process's consumer name.
     """
 
-    def __init__(self, wire: Wire, group: Group, consumer: str) -> None:
+    def __init__(self, wire: Caller, group: Group, consumer: str) -> None:
         self._wire = wire
         self.group = group
         self.consumer = consumer
@@ -125,44 +151,44 @@ class GroupCommands:
                     code="WRONGTYPE",
                 )
 
-    async def ensure(self, *, start: str, service: str) -> Ensured:
-        """Create what is missing of the group, adopt what exists. One script; see `ensure_group.lua`."""
-        group = self.group
-        names = (group.stream, group.private, group.hash, keys.groups(group.stream))
-        reply = await run_script(self._wire, "ensure_group", names, (group.name, start, token_hex(8), service))
-        return Ensured(reply[0].decode(), bool(reply[1]), bool(reply[2]))
+    async def ensure(self, member: Member, *, start: str, lost: bool = False) -> Ensured:
+        """Create what is missing of the group, adopt what exists. One script; see `ensure_group.lua`.
 
-    async def ack(self, ids: Sequence[bytes], *, private: bool, token: str) -> int | None:
-        """Acknowledge handled entries. One script for all of them.
-
-        Returns:
-            How many rows were still pending, or None when the group is another one now.
+        Args:
+            member: Who asks: its types are declared and its lease counts from here on.
+            start: Where a group that is new begins.
+            lost: It is known to have been there.
         """
-        source = self.group.source(private=private)
-        flag = "1" if private else "0"
-        count = await run_script(self._wire, "ack", (source, self.group.hash), (self.group.name, token, flag, *ids))
-        return None if count < 0 else int(count)
-
-    async def held(self, *, private: bool, after: bytes | None) -> list[bytes]:
-        """A page of the ids pending for this consumer, in order, after the given one."""
-        source = self.group.source(private=private)
-        start = b"-" if after is None else b"(" + after
-        rows = await self._wire.one("XPENDING", source, self.group.name, start, "+", PENDING_PAGE, self.consumer)
-        return [row[0] for row in rows]
-
-    async def recover(self, ids: Sequence[bytes], *, private: bool) -> list[RawEntry]:
-        """Read own pending entries again, keeping their delivery count. One script; see `recover.lua`."""
-        source = self.group.source(private=private)
-        rows = await run_script(self._wire, "recover", (source,), (self.group.name, self.consumer, *ids))
-        return [(row[0], row[1]) for row in rows]
+        group = self.group
+        names = (group.stream, group.private, group.hash, keys.groups(group.stream), group.types)
+        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), "1" if lost else "0")
+        reply = await run_script(self._wire, "ensure_group", names, (*arguments, *member.declared()))
+        return Ensured(reply[0].decode(), bool(reply[1]), bool(reply[2]), reply[3] / 1000)
 
     async def unblock(self, client_id: int) -> None:
         """End a blocked read of another connection; its reply may still bring entries."""
         await self._wire.one("CLIENT", "UNBLOCK", client_id)
 
-    async def announce(self, member: bytes) -> None:
-        """Write this consumer's heartbeat; `member` is a JSON object, the time is added by the server."""
-        await run_script(self._wire, "announce", (self.group.members,), (self.consumer, member))
+    async def announce(self, member: Member) -> float:
+        """Write this consumer's heartbeat and declare its types; returns the group's lease in seconds. One script."""
+        arguments = (self.consumer, member.about, int(member.lease * 1000), *member.declared())
+        reply = await run_script(self._wire, "announce", (self.group.members, self.group.hash, self.group.types), arguments)
+        return float(reply[1]) / 1000
+
+    async def retire(self, *, silence: float) -> list[str]:
+        """Remove consumers that were silent for so many seconds and owe nothing; returns their names. One script."""
+        group = self.group
+        names = (group.stream, group.private, group.members)
+        return [name.decode() for name in await run_script(self._wire, "retire", names, (group.name, int(silence * 1000)))]
+
+    async def mend_due(self) -> int:
+        """Give parked copies that have no due time one; returns how many had none. One script where none is missing."""
+        mended, cursor = 0, b""
+        while True:
+            cursor, count = await run_script(self._wire, "mend_due", (self.group.parked, self.group.due), (cursor, MEND_PAGE))
+            mended += int(count)
+            if not cursor:
+                return mended
 
     async def leave(self) -> int:
         """Remove this consumer if it owes nothing; returns how many entries it still owes."""
@@ -201,13 +227,14 @@ class GroupCommands:
             BackendRefused: Among others with code NOGROUP: the group is gone, and what it has to do with it.
         """
         parts = [await self._backlog(self.group.source(private=private)) for private in (False, True)]
-        return Backlog(any(part.unread for part in parts), sum(part.pending for part in parts))
+        parked = int(await self._wire.one("XLEN", self.group.parked))
+        return Backlog(any(unread for unread, _ in parts), sum(pending for _, pending in parts), parked)
 
-    async def _backlog(self, source: str) -> Backlog:
+    async def _backlog(self, source: str) -> tuple[bool, int]:
         row = await self._row(source)
         last = await self._wire.one("XREVRANGE", source, "+", "-", "COUNT", 1)
         unread = bool(last) and _order(last[0][0]) > _order(row[b"last-delivered-id"])
-        return Backlog(unread, row[b"pending"])
+        return unread, int(row[b"pending"])
 
     async def _row(self, source: str) -> dict[bytes, Any]:
         rows: list[Any] = []
@@ -230,54 +257,3 @@ def _order(entry_id: bytes) -> tuple[int, int]:
     """Ids are compared as numbers: as text 9-0 would come after 10-0."""
     milliseconds, _, sequence = entry_id.partition(b"-")
     return int(milliseconds), int(sequence)
-
-
-class GroupReader:
-    """Reads new entries of a group on a connection of its own, which may block.
-
-    Never cancel a task that awaits `read`: entries would be pending for this consumer, and nobody would
-    have seen them. End a read with `GroupCommands.unblock(reader.client_id)`.
-
-    Args:
-        connections: Where the connection comes from.
-        group: The group.
-        consumer: This process's consumer name.
-    """
-
-    def __init__(self, connections: Connections, group: Group, consumer: str) -> None:
-        self._wire = Wire(connections, f"reading {group.stream!r} as group {group.name!r}")
-        self._group = group
-        self._consumer = consumer
-        self._private = group.private.encode()
-        self.client_id = 0
-
-    async def connect(self) -> None:
-        """Open a new connection; what the old one was still to bring is for `recover`."""
-        await self._wire.close()
-        self.client_id = int(await self._wire.one("CLIENT", "ID"))
-
-    async def read(self, count: int, *, block: float = BLOCK) -> list[Batch]:
-        """Read entries nobody of the group was given yet, from the topic and the private stream.
-
-        Args:
-            count: Most entries per stream, at least 1 (Redis reads 0 as "no limit").
-            block: Seconds to wait when there is none.
-
-        Raises:
-            BackendUnavailable: No answer; entries may be pending for this consumer unseen.
-            BackendRefused: Among others with code NOGROUP: the group is gone.
-        """
-        reply = await self._wire.one(
-            *("XREADGROUP", "GROUP", self._group.name, self._consumer, "COUNT", count, "BLOCK", int(block * 1000)),
-            *("STREAMS", self._group.stream, self._group.private, ">", ">"),
-            timeout=block + READ_MARGIN,
-        )
-        return [self._batch(*part) for part in reply or ()]
-
-    def _batch(self, stream: bytes, entries: Sequence[Any]) -> Batch:
-        return Batch(stream == self._private, entries)
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._wire.close()
-        self.client_id = 0

@@ -12,8 +12,34 @@ def retry(stream: str, group: str) -> str:
     return f"{{{stream}}}:retry:{group}"
 
 
+def parked(stream: str, group: str) -> str:
+    """The stream of copies that wait for their time; `due` holds the times."""
+    return f"{{{stream}}}:parked:{group}"
+
+
+def due(stream: str, group: str) -> str:
+    """A sorted set: the id of a parked copy to the server's milliseconds at which it is due."""
+    return f"{{{stream}}}:due:{group}"
+
+
+def dead(stream: str, group: str) -> str:
+    """The stream of the group's dead letters."""
+    return f"{{{stream}}}:dead:{group}"
+
+
+def types(stream: str, group: str) -> str:
+    """A hash: each event type a member of the group ever declared, to its highest version."""
+    return f"{{{stream}}}:types:{group}"
+
+
 def group(stream: str, group: str) -> str:
-    """A hash about the group: `token` (changes when the group is made anew), `service`."""
+    """A hash about the group.
+
+    `token` (changes when the group is made anew) · `service` · `lease` (milliseconds, the largest of the
+    living members) · `watermark` (everything before this id was settled, as the last trim saw it) ·
+    `healed` (milliseconds: when something of the group was last found lost) · `served` (milliseconds: the
+    last heartbeat of any member) · `cut` (entries a hard cap cut before they were settled).
+    """
     return f"{{{stream}}}:group:{group}"
 
 

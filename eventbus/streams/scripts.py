@@ -5,14 +5,20 @@ from __future__ import annotations
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from eventbus.errors import BackendRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventbus.streams.wire import Wire
+
+class Caller(Protocol):
+    """What sends a command and returns its reply: a `Wire`, or the first turn on a new connection of one."""
+
+    async def one(self, *words: str | bytes | int) -> Any:
+        """Send one command; raises as `Wire.one`."""
+        ...
 
 
 class Script(NamedTuple):
@@ -29,7 +35,7 @@ def script(name: str) -> Script:
     return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-async def run_script(wire: Wire, name: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+async def run_script(wire: Caller, name: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
     """Run a script.
 
     A restarted or promoted server has forgotten it and answers NOSCRIPT, having done nothing: then the

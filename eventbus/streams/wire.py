@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from asyncio import timeout as deadline
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -17,7 +19,7 @@ from eventbus.streams.connections import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Timeout
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -29,6 +31,9 @@ reconnect and not the lease."""
 
 SLOWEST_LINK: Final = 100_000
 """Bytes a second at which a write still counts as going on."""
+
+WORTH_TELLING: Final = 0.1
+"""Seconds from which a wait for an answer is told."""
 
 SECOND_LOOK: Final = 0.5
 """Seconds after which silence is believed, once it was found."""
@@ -49,12 +54,25 @@ class Wire:
     Args:
         connections: Where connections come from.
         doing: What this wire is for, to be named in errors.
+        silence: Seconds of silence after which a call is given up, unless it says otherwise.
+
+    Attributes:
+        greetings: Called when a new connection was made, before anything else is sent on it: what must not
+            wait behind whatever piled up while there was none.
+        waited: Called after an answer with the seconds for which there was none although somebody asked:
+            an outage, a slow link or a frozen server, reconnects included.
+        opened: Connections made so far.
     """
 
-    def __init__(self, connections: Connections, doing: str) -> None:
+    def __init__(self, connections: Connections, doing: str, *, silence: float = ANSWER_TIMEOUT) -> None:
         self._connections = connections
+        self._silence = silence
         self._doing = f"{doing} at {connections.address}"
         self._connection: AbstractConnection | None = None
+        self.greetings: list[Callable[[Turn], Awaitable[None]]] = []
+        self.waited: list[Callable[[float], None]] = []
+        self.opened = 0
+        self._asked: float | None = None
         self._transport: asyncio.WriteTransport | None = None
         self._lock = anyio.Lock()
 
@@ -63,12 +81,12 @@ class Wire:
         """Whether a connection is open as far as this side knows."""
         return self._connection is not None
 
-    async def call(self, commands: Sequence[bytes], *, timeout: float = ANSWER_TIMEOUT, into: list[Any] | None = None) -> list[Any]:
+    async def call(self, commands: Sequence[bytes], *, timeout: float | None = None, into: list[Any] | None = None) -> list[Any]:
         """Send packed commands in one write and read all replies.
 
         Args:
             commands: Commands made by `pack`.
-            timeout: Seconds of silence, counted from the write and from whatever came last.
+            timeout: Seconds of silence, counted from the write and from whatever came last; None for the wire's.
             into: A list to put the replies in; after a failure it holds those that still came.
 
         Returns:
@@ -80,21 +98,34 @@ class Wire:
         """
         replies: list[Any] = [] if into is None else into
         async with self._lock:
-            connection = await self._connected()
-            try:
-                async with deadline(None) as limit:
-                    writing = sum(map(len, commands)) / SLOWEST_LINK
-                    silence = Silence(asyncio.get_running_loop(), limit, timeout, writing)
-                    await _exchange(connection, commands, replies, self._doing, silence)
-            except FOREIGN_ERRORS as error:
-                await self._drop()
-                raise translate(error, self._doing) from error
-            except BaseException:
-                await self._drop()
-                raise
+            if self._asked is None:
+                self._asked = asyncio.get_running_loop().time()
+            await self._send(await self._connected(), commands, replies, timeout)
         return replies
 
-    async def one(self, *words: str | bytes | int, timeout: float = ANSWER_TIMEOUT) -> Any:
+    async def _send(self, connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any], timeout: float | None) -> None:
+        try:
+            async with deadline(None) as limit:
+                loop = asyncio.get_running_loop()
+                seconds = self._silence if timeout is None else timeout
+                silence = Silence(loop, limit, seconds, sum(map(len, commands)) / SLOWEST_LINK)
+                await _exchange(connection, commands, replies, self._doing, silence)
+        except FOREIGN_ERRORS as error:
+            await self._drop()
+            raise translate(error, self._doing) from error
+        except BaseException:
+            await self._drop()
+            raise
+        self._tell_waits(loop.time())
+
+    def _tell_waits(self, now: float) -> None:
+        asked, self._asked = self._asked, None
+        seconds = 0.0 if asked is None else now - asked
+        if seconds >= WORTH_TELLING:
+            for tell in self.waited:
+                tell(seconds)
+
+    async def one(self, *words: str | bytes | int, timeout: float | None = None) -> Any:
         """Send one command and return its reply.
 
         Raises:
@@ -102,9 +133,7 @@ class Wire:
             BackendRefused: Redis answered with an error.
         """
         (reply,) = await self.call([pack(*words)], timeout=timeout)
-        if isinstance(reply, BackendRefused):
-            raise reply
-        return reply
+        return _accepted(reply)
 
     async def connect(self) -> None:
         """Open the connection now, to know whether that works.
@@ -129,7 +158,8 @@ class Wire:
             await self._drop()
 
     async def _connected(self) -> AbstractConnection:
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             connection = self._connections.connection()
             try:
                 # redis-py bounds the socket's connect only; the answers to AUTH and SELECT may never come.
@@ -142,9 +172,16 @@ class Wire:
                     raise translate(error, self._doing, maybe_executed=False) from error
                 raise
             self._connection = connection
+            self.opened += 1
             # Kept, since redis-py forgets it when it closes it after an error.
             self._transport = connection._writer.transport if connection._writer else None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return self._connection
+            await self._greet(connection)
+        return connection
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        for greet in self.greetings:
+            with suppress(BackendRefused):  # who greets asks again, in its turn
+                await greet(Turn(partial(self._send, connection)))
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -156,6 +193,25 @@ class Wire:
                 transport.abort()
             with anyio.CancelScope(shield=True):
                 await connection.disconnect(nowait=True)
+
+
+class Turn:
+    """The first turn on a new connection: sends commands while everybody else waits for the wire."""
+
+    def __init__(self, send: Callable[[Sequence[bytes], list[Any], float | None], Awaitable[None]]) -> None:
+        self._send = send
+
+    async def one(self, *words: str | bytes | int) -> Any:
+        """Send one command; raises as `Wire.one`."""
+        replies: list[Any] = []
+        await self._send([pack(*words)], replies, None)
+        return _accepted(replies[0])
+
+
+def _accepted(reply: Any) -> Any:
+    if isinstance(reply, BackendRefused):
+        raise reply
+    return reply
 
 
 class Silence:

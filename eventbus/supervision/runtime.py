@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from eventbus.consuming import Consumer
+from eventbus.consuming import Alone, Consumer, Rooms
 from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendUnavailable
 from eventbus.publishing import Publisher
-from eventbus.streams import Address, Connections, Wire, dangers, probe
+from eventbus.streams import ANSWER_TIMEOUT, Address, Connections, Wire, dangers, probe
+from eventbus.supervision.janitor import Janitor
 from eventbus.supervision.shift import GRACE, SHORTEST, Shift
 from eventbus.supervision.supervisor import Supervisor
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
-    from eventbus.delivery import PublishEvent
+    from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams.embedded import EmbeddedServer
     from eventbus.supervision.loops import Loop
 
@@ -46,16 +47,32 @@ class Runtime:
     connections: Connections
     wire: Wire
     publisher: Publisher
+    janitor: Janitor
     supervisor: Supervisor
     name: str
     embedded: EmbeddedServer | None
+    rooms: Rooms = field(default_factory=Rooms)
     shifts: list[Shift] = field(default_factory=list["Shift"])
+    alone: Alone = field(default_factory=Alone)
     stuck: int = 0
     until: float = 0.0
 
     @classmethod
-    async def open(cls, settings: Settings, topics: Topics) -> Runtime:
+    async def open(
+        cls,
+        settings: Settings,
+        topics: Topics,
+        *,
+        rooms: Rooms | None = None,
+        publishes: type[Publisher] = Publisher,
+    ) -> Runtime:
         """Connect, look at the server, and start to publish.
+
+        Args:
+            settings: The bus's.
+            topics: Those the bus knows.
+            rooms: What consumers are put together from. Default: the ordinary ones.
+            publishes: The publisher's class.
 
         Raises:
             ConfigurationError: A bad url, a server that is too old, or none to embed.
@@ -68,20 +85,25 @@ class Runtime:
                 undo.push_async_callback(embedded.stop)
             name = _consumer_name(settings.service)
             connections = Connections(Address.parse(embedded.url if embedded else settings.url), name=name)
-            wire = Wire(connections, "commands")
+            # A black hole is to cost a reconnect and not the lease: found within a third, the beat is in time.
+            wire = Wire(connections, "commands", silence=max(SHORTEST, min(ANSWER_TIMEOUT, settings.lease / 3)))
             undo.push_async_callback(wire.close)
             await _look_at(wire, str(connections.address), in_memory=settings.url == "embedded://")
-            publisher = Publisher(connections, settings, topics)
             supervisor = Supervisor(lease=settings.lease)
+            publisher = publishes(connections, settings, topics, supervisor.start)
             await supervisor.open()
             supervisor.start("publishing", publisher.run)
             supervisor.start("deadlines of publishes", publisher.sweep)
+            janitor = Janitor(wire, settings, topics)
+            supervisor.start("tidying", janitor.run)
             undo.pop_all()
         return cls(
             settings=settings,
             connections=connections,
             wire=wire,
             publisher=publisher,
+            janitor=janitor,
+            rooms=rooms or Rooms(),
             supervisor=supervisor,
             name=name,
             embedded=embedded,
@@ -92,13 +114,15 @@ class Runtime:
         """Every loop, with its health."""
         return [loop for each in (self.supervisor, *(shift.supervisor for shift in self.shifts)) for loop in each.loops]
 
-    async def consume(self, subscriptions: Sequence[Subscription], publish: PublishEvent, state: Any) -> None:
+    async def consume(
+        self, subscriptions: Sequence[Subscription], publish: PublishEvent, state: Any, observers: Sequence[Observer] = ()
+    ) -> None:
         """Join every group, then start to read. Raises as `open` where a group cannot be joined.
 
         Whatever came of it, `drain` brings it down.
         """
         groups = frozenset(subscription.group for subscription in subscriptions)
-        joined = [self._consumer(subscription, publish, state, groups) for subscription in subscriptions]
+        joined = [self._consumer(subscription, publish, state, groups, observers) for subscription in subscriptions]
         for consumer in joined:
             await _patiently(consumer.check)
         for consumer in joined:
@@ -107,6 +131,7 @@ class Runtime:
             shift = Shift(consumer, self.settings)
             self.shifts.append(shift)
             await shift.begin()
+        self.janitor.consumers = joined
         names = ", ".join(map(str, subscriptions)) or "nothing (no subscriptions)"
         _log.info("%s consumes %s at %s", self.name, names, self.connections.address)
 
@@ -117,6 +142,7 @@ class Runtime:
             for shift in self.shifts:
                 tasks.start_soon(self._end, shift, hurry)
         self.shifts = []
+        self.janitor.consumers = ()
 
     async def _end(self, shift: Shift, hurry: asyncio.Event) -> None:
         self.stuck += await shift.end(hurry)
@@ -136,7 +162,9 @@ class Runtime:
         if self.embedded is not None:
             await self.embedded.stop()
 
-    def _consumer(self, subscription: Subscription, publish: PublishEvent, state: Any, groups: frozenset[str]) -> Consumer:
+    def _consumer(
+        self, subscription: Subscription, publish: PublishEvent, state: Any, groups: frozenset[str], observers: Sequence[Observer]
+    ) -> Consumer:
         return Consumer(
             subscription,
             self.settings,
@@ -146,6 +174,9 @@ class Runtime:
             publish=publish,
             state=state,
             besides=groups,
+            alone=self.alone,
+            observers=observers,
+            rooms=self.rooms,
         )
 
 

@@ -31,8 +31,9 @@ class Shift:
     """Starts a consumer that has joined its group, and brings it down in order.
 
     Guarantees:
-        `end` returns within the drain and one grace, whatever handlers and Redis do. What was not handled by
-        then stays pending.
+        `end` returns within the drain and one grace, whatever handlers and Redis do. What never started, and
+        what ended by its cancel, is released to other workers uncounted; what ignores its cancel, or sits in a
+        thread, stays pending until its lease runs out.
     """
 
     def __init__(self, consumer: Consumer, settings: Settings) -> None:
@@ -45,13 +46,21 @@ class Shift:
         """Start the loops. Reading comes last: what it brings finds everything else ready."""
         await self.supervisor.open()
         consumer, start = self.consumer, self.supervisor.start
+        consumer.begin()
         start(f"handling {self._about}", consumer.executors.run)
-        start(f"settling {self._about}", consumer.settler.run)
+        start(f"acknowledging {self._about}", consumer.settler.run)
+        start(f"moving {self._about}", consumer.mover.run)
+        start(f"leases of {self._about}", consumer.beat.run)
         start(f"heartbeat of {self._about}", self._heartbeat)
+        start(f"promoting {self._about}", consumer.promoter.run, consumer.promoter.stopping)
+        start(f"claiming {self._about}", consumer.claimer.run, consumer.claimer.stopping)
         start(f"fetching {self._about}", consumer.fetcher.run, consumer.fetcher.stopping)
 
     async def end(self, hurry: asyncio.Event) -> int:
-        """Stop reading, let handlers finish, cancel the rest at the deadline, settle, leave the group.
+        """Come down the ladder.
+
+        Take no more and release what never started; let handlers finish; at the deadline cancel them and
+        release what has ended by that; settle; end the beat; leave the group.
 
         Args:
             hurry: Set when handlers are not to be waited for any longer.
@@ -59,28 +68,29 @@ class Shift:
         Returns:
             How many handlers ignored their cancel, or sit in a thread that nothing can stop.
         """
-        consumer, deadline = self.consumer, anyio.current_time() + self._settings.drain
-        drained = await _first(self._drain, (hurry.wait, self.supervisor.ended.wait), self._settings.drain)
+        consumer, drain, ended = self.consumer, self._settings.drain, self.supervisor.ended
+        deadline = anyio.current_time() + drain
+        await _first(consumer.stop_taking, (ended.wait,), max(drain, GRACE / 2))
+        left = max(0.0, deadline - anyio.current_time())
+        drained = await _first(consumer.in_hand.wait_until_empty, (hurry.wait, ended.wait), left)
         if not drained:
-            _log.warning("%s: the drain ended with %d entries in hand; they stay pending", self._about, len(consumer.in_hand))
+            _log.warning("%s: the drain ended with %d entries in hand", self._about, len(consumer.in_hand))
         deadline = min(deadline, anyio.current_time()) + GRACE
         consumer.executors.cut()
-        if not self.supervisor.ended.is_set():
+        if not ended.is_set():
             await self._settle(deadline)
         running = consumer.executors.running
-        ended = await self.supervisor.close()
+        closed = await self.supervisor.close()
+        consumer.end()
+        await self._step("rescuing what only this process holds", consumer.rescue, deadline)
         await self._step("leaving the group", consumer.leave, deadline)
         _log.info("%s: %s", self._about, consumer.counts)
-        return self._stuck(0 if ended else running)
+        return self._stuck(0 if closed else running)
 
     async def _settle(self, deadline: float) -> None:
         consumer = self.consumer
         await self._step("ending cancelled handlers", consumer.executors.wait_until_idle, deadline - GRACE / 2)
-        await self._step("writing the last acknowledgements", consumer.settler.flush, deadline)
-
-    async def _drain(self) -> None:
-        await self.consumer.fetcher.stop()
-        await self.consumer.in_hand.wait_until_empty()
+        await self._step("settling what ended", consumer.flush, deadline)
 
     async def _step(self, doing: str, step: Callable[[], Awaitable[None]], deadline: float) -> None:
         """Take a step of the way down; one that fails is said, and does not stop those that follow."""
@@ -104,7 +114,7 @@ class Shift:
 
     async def _heartbeat(self, alive: Alive) -> None:
         while True:
-            await self.consumer.announce()
+            await self.consumer.membership.announce()
             alive()
             await anyio.sleep(self._settings.lease / 3)
 

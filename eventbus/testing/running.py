@@ -68,7 +68,7 @@ class Running:
 
     async def _busy(self) -> list[str]:
         found = [(consumer, await consumer.backlog()) for consumer in self.bus.consumers]
-        return [_owed(consumer, backlog) for consumer, backlog in found if backlog.unread or backlog.pending]
+        return [_owed(consumer, backlog) for consumer, backlog in found if backlog.unread or backlog.pending or backlog.parked]
 
     def _progress(self) -> tuple[int, int, int]:
         return len(self._published), len(self._handled), sum(len(consumer.in_hand) for consumer in self.bus.consumers)
@@ -85,16 +85,10 @@ class Running:
 
 def _owed(consumer: Consumer, backlog: Backlog) -> str:
     parts = ["entries that nobody has read"] if backlog.unread else []
-    if backlog.pending:
-        parts.append(f"{backlog.pending} entr{'y' if backlog.pending == 1 else 'ies'} pending")
-    left = f", of which this process left {consumer.in_hand.left}: {_why(consumer)}" if consumer.in_hand.left else ""
-    return f"{consumer.subscription} has {' and '.join(parts)}{left}"
-
-
-def _why(consumer: Consumer) -> str:
-    counts = consumer.counts
-    reasons = {"handlers raised": counts.failed, "unreadable": counts.undecodable, "of a newer version": counts.newer}
-    return ", ".join(f"{reason} ({count})" for reason, count in reasons.items() if count) or "see the log"
+    for number, state in ((backlog.pending, "pending"), (backlog.parked, "parked, waiting to be handled again")):
+        if number:
+            parts.append(f"{number} entr{'y' if number == 1 else 'ies'} {state}")
+    return f"{consumer.subscription} has {' and '.join(parts)} ({consumer.counts})"
 
 
 @asynccontextmanager

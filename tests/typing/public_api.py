@@ -15,12 +15,14 @@ from eventbus import (
     BackendUnavailable,
     BigInt,
     Context,
+    DurabilityNotReached,
     Event,
     EventBus,
     Flat,
     Middleware,
     Published,
     PublishIncomplete,
+    Replicated,
     Retry,
     Router,
     Topic,
@@ -155,11 +157,20 @@ async def publishing() -> None:
         assert_type(await bus.publish(created, topic="elsewhere", headers={"tenant": "acme"}, timeout=1), Published)
         assert_type(await bus.publish_many([created, OrderPaid(order_id="o-1")]), list[Published])
         assert_type(await bus.publish_many(event for event in (created, created)), list[Published])
+        assert_type(await bus.publish(created, durability="fsync"), Published)
+        assert_type(await bus.publish_many([created], durability=Replicated(2)), list[Published])
         async with bus.consuming():
             await bus.run()
     with bus.blocking() as blocking:
         assert_type(blocking.publish(created), Published)
         assert_type(blocking.publish_many([created]), list[Published])
+        assert_type(blocking.publish(created, durability=Replicated()), Published)
+        assert_type(blocking.publish_many([created], durability="fsync"), list[Published])
+
+
+@bus.subscribe(OrderCreated)
+async def publishes_durably(event: OrderCreated, ctx: Context) -> None:
+    assert_type(await ctx.publish(OrderPaid(order_id=event.order_id), durability="fsync"), Published)
 
 
 async def failing() -> None:
@@ -167,6 +178,9 @@ async def failing() -> None:
         await bus.publish_many([SignedUp(user="ada")])
     except PublishIncomplete as error:
         await bus.publish_many([failed.event for failed in error.unknown])
+    except DurabilityNotReached as error:
+        assert_type(error.event_id, str)
+        assert_type(error.reached, int)
     except BackendUnavailable as error:
         assert_type(error.event_id, str | None)
         assert_type(error.maybe_executed, bool)
@@ -226,6 +240,9 @@ async def mistaken() -> None:
     await bus.publish_many(created)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await bus.publish_many(["o-1"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await bus.publish(created, headers={"tenant": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    await bus.publish(created, durability="disk")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.publish(created, durability=2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Replicated("2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     bus.publish(created)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     created.order_id = "o-2"  # type: ignore[misc]  # only pydantic's plugin for mypy knows that it is frozen
     OrderCreated(total=Decimal(1))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

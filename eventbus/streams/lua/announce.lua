@@ -1,12 +1,39 @@
--- Write a consumer's heartbeat.
+-- Write a consumer's heartbeat: that it lives, which types it knows, which lease it has.
 --
--- KEYS  1 the group's members
--- ARGV  1 consumer   2 JSON object of the member without its time, ending in "}"
--- Returns the server's time in milliseconds
+-- KEYS  1 the group's members   2 the group's hash   3 the group's types
+-- ARGV  1 consumer   2 JSON object of the member without its time, ending in "}"   3 its lease in milliseconds
+--       then each event type it knows and its highest version in turn
+-- Returns {the server's time in milliseconds, the group's lease in milliseconds}
 --
--- A script because: the time must be the server's, the only clock all members share.
+-- Atomic because: the group's lease is the largest of its living members', so that nobody claims what a slower
+-- member still holds. The time must be the server's, the only clock all members share. A registry of types
+-- that is gone is not taken for complete until every member had a lease's time to declare its own again.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local record = string.sub(ARGV[2], 1, -2) .. ',"time":' .. string.format('%d', now) .. '}'
+local record = string.sub(ARGV[2], 1, -2) .. ',"time":' .. string.format('%.0f', now) .. '}'
 redis.call('HSET', KEYS[1], ARGV[1], record)
-return now
+
+local stored = tonumber(redis.call('HGET', KEYS[2], 'lease') or 0)
+local lease = tonumber(ARGV[3])
+for _, text in ipairs(redis.call('HVALS', KEYS[1])) do
+  local ok, member = pcall(cjson.decode, text)
+  if ok and type(member) == 'table' and tonumber(member.lease) and tonumber(member.time) then
+    local theirs = member.lease * 1000
+    if now - member.time < math.max(theirs, stored) and theirs > lease then lease = theirs end
+  end
+end
+local changed = {'served', string.format('%.0f', now)}
+if lease ~= stored then
+  changed[3], changed[4] = 'lease', string.format('%.0f', lease)
+end
+if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 3 then
+  changed[#changed + 1] = 'healed'
+  changed[#changed + 1] = string.format('%.0f', now)
+end
+-- The token alone tells that there is a group: a hash without one is for the healer to fill.
+if redis.call('HEXISTS', KEYS[2], 'token') == 1 then redis.call('HSET', KEYS[2], unpack(changed)) end
+for i = 4, #ARGV, 2 do
+  local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0)
+  if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+end
+return {now, lease}

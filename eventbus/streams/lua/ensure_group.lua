@@ -2,20 +2,54 @@
 -- What exists is adopted and left alone, so any number of processes may call this at any time.
 --
 -- KEYS  1 the topic's stream   2 the group's private stream   3 the group's hash   4 the set of groups
+--       5 the group's types
 -- ARGV  1 group   2 where a new group starts: 0, $ or an entry id   3 a new random token   4 service
--- Returns {token, 1 when the topic's group was created else 0, 1 when it had existed before else 0}
+--       5 the member's lease in milliseconds   6 "1" when the caller knows that the group was there before
+--       then each event type the member knows and its highest version in turn
+-- Returns {token, 1 when the topic's group was created else 0, 1 when it had existed before else 0,
+--       the group's lease in milliseconds}
 --
 -- Atomic because: a token must change in the same step in which a group begins anew, else a worker
--- could settle an entry of the old group in the new one. A group whose hash is there was lost, not
--- new: it restarts at 0 wherever the caller would have started, since nobody knows what was settled.
-for i, wanted in ipairs({'stream', 'stream', 'hash', 'set'}) do
+-- could settle an entry of the old group in the new one. A group whose hash is there was lost, not new: it
+-- restarts just before the watermark that the last trim stored (the watermark itself may be pending with
+-- somebody), or at 0 where none is known or the stream is another one by now.
+for i, wanted in ipairs({'stream', 'stream', 'hash', 'set', 'hash'}) do
   local kind = redis.call('TYPE', KEYS[i]).ok
   if kind ~= 'none' and kind ~= wanted then
     return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' holds a Redis ' .. kind .. ', not a ' .. wanted)
   end
 end
 
-local token = redis.call('HGET', KEYS[3], 'token')
+local facts = redis.call('HMGET', KEYS[3], 'token', 'watermark', 'lease')
+local token, watermark = facts[1], facts[2]
+local lost = token or ARGV[6] == '1'
+
+local function parts(id)
+  local ms, seq = string.match(id, '^(%d+)%-?(%d*)$')
+  return tonumber(ms), tonumber(seq) or 0
+end
+
+-- The id before one; numbers beyond 2^53 are not exact here, and an earlier id is the safe side.
+local function before(id)
+  local ms, seq = parts(id)
+  if ms == 0 then return '0' end
+  if seq > 0 and seq < 9007199254740992 then return string.format('%.0f-%.0f', ms, seq - 1) end
+  return string.format('%.0f-18446744073709551615', ms - 1)
+end
+
+local function beginning()
+  if not lost then return ARGV[2] end
+  if not watermark or redis.call('EXISTS', KEYS[1]) == 0 then return '0' end
+  local about = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #about, 2 do
+    if about[i] == 'last-generated-id' then
+      local ms, seq = parts(about[i + 1])
+      local known, part = parts(watermark)
+      if ms < known or (ms == known and seq < part) then return '0' end
+    end
+  end
+  return before(watermark)
+end
 
 -- Looked up, not just tried: at maxmemory XGROUP CREATE is refused before it sees that the group exists,
 -- and a worker that could free memory could not start.
@@ -33,13 +67,27 @@ local function create(key, start)
   return 1
 end
 
-local topic = create(KEYS[1], token and '0' or ARGV[2])
-local private = create(KEYS[2], '0')
+-- Written only where it differs: at maxmemory a write is refused, also one that changes nothing.
+local function write(key, name, value)
+  if redis.call('HGET', key, name) ~= value then redis.call('HSET', key, name, value) end
+end
 
-local known = token and 1 or 0
-if topic == 1 or private == 1 or not token then
+local topic = create(KEYS[1], beginning())
+local private = create(KEYS[2], '0')
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local anew = topic == 1 or private == 1 or not token
+
+if lost and (anew or redis.call('EXISTS', KEYS[5]) == 0) then redis.call('HSET', KEYS[3], 'healed', now) end
+if anew then
   token = ARGV[3]
-  redis.call('HSET', KEYS[3], 'token', token, 'service', ARGV[4])
+  redis.call('HSET', KEYS[3], 'token', token, 'service', ARGV[4], 'served', now)
+end
+local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3] or 0))
+write(KEYS[3], 'lease', string.format('%.0f', lease))
+for i = 7, #ARGV, 2 do
+  local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i]) or 0)
+  if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 end
 if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 0 then redis.call('SADD', KEYS[4], ARGV[1]) end
-return {token, topic, known}
+return {token, topic, lost and 1 or 0, lease}

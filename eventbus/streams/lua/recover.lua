@@ -3,7 +3,7 @@
 --
 -- KEYS  1 the stream
 -- ARGV  1 group   2 consumer   3… ids
--- Returns {{id, {field, value, …}}, …}; the fields are false where the entry itself was trimmed
+-- Returns {{id, {field, value, …}, delivery count}, …}; the fields are false where the entry itself was trimmed
 --
 -- Atomic because: between the look at the owner and the claim another consumer could take the row.
 -- JUSTID leaves the delivery count as it is (nothing was started) and makes the lease new. A trimmed
@@ -15,7 +15,7 @@ for i = 3, #ARGV do
   if #row == 1 then
     local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
     if entry then redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'JUSTID') end
-    found[#found + 1] = {id, entry and entry[2] or false}
+    found[#found + 1] = {id, entry and entry[2] or false, row[1][4]}
   end
 end
 return found

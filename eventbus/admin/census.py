@@ -1,0 +1,164 @@
+"""Counts what groups owe, now and then, in one process of each group: for metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import anyio
+
+from eventbus.admin.counting import GroupCensus, Unserved, ask, count_group, find_unserved
+from eventbus.errors import BackendRefused
+from eventbus.streams import Wire, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from eventbus.delivery import Alive, Subscription
+    from eventbus.streams import Connections
+
+_log = logging.getLogger("eventbus.admin.census")
+
+INTERVAL: Final = 15.0
+"""Seconds between two countings: what Prometheus usually waits between two scrapes."""
+
+SOON: Final = 1.0
+"""Seconds until the next look where this process has not written its own heartbeat yet."""
+
+STALE: Final = 3 * INTERVAL
+"""Seconds after which a counting is not shown any more: an old number looks like a calm group."""
+
+
+class Member(NamedTuple):
+    """A heartbeat: when (the server's milliseconds), and for how long it stands (seconds)."""
+
+    time: float
+    lease: float
+
+
+def elected(members: Mapping[bytes, Member], name: bytes) -> bool:
+    """Choose who counts: of the members that live, the one with the smallest name. Pure.
+
+    A member lives when its heartbeat is less than its lease older than the newest one. Not older than now: at
+    `maxmemory` no heartbeat is written, and somebody shall count exactly then.
+    """
+    newest = max((member.time for member in members.values()), default=0.0)
+    living = [each for each, member in members.items() if newest - member.time < member.lease * 1000]
+    return min(living, default=None) == name
+
+
+class _Taken(NamedTuple):
+    at: float
+    groups: tuple[GroupCensus, ...]
+    unserved: tuple[Unserved, ...]
+
+
+class Census:
+    """Count what the groups of a bus owe; in each group, one process does it for all.
+
+    Nobody is locked out: every process looks at the group's heartbeats before each counting, and the one with
+    the smallest name counts. When that one dies, nobody counts until its heartbeat is a lease old; when one with
+    a smaller name comes, two may show numbers for `STALE` seconds at most.
+
+    Guarantees:
+        Numbers are shown for `STALE` seconds, then no more. No other process's group is counted here.
+    Stops:
+        When cancelled; it owes nothing.
+    Survives:
+        BackendUnavailable: `run` raises and is started again by the supervisor. A refusal (a key of another
+        type, a restricted user) costs that group's numbers and a line in the log.
+    Redis cost:
+        One connection. Every `interval` for each group: HGETALL and TIME; in the elected process ten commands
+        more, and one for each other group of the topic; where the server does not know the lag, up to 11
+        XRANGEs of 100 entries, payloads included.
+
+    Args:
+        interval: Seconds between two countings.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, *, interval: float = INTERVAL, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._taken = _Taken(0.0, (), ())
+        self._refused: set[str] = set()
+
+    @property
+    def groups(self) -> tuple[GroupCensus, ...]:
+        """The groups that this process counted lately. May be asked from any thread."""
+        taken = self._taken
+        return taken.groups if self._clock() - taken.at < STALE else ()
+
+    @property
+    def unserved(self) -> tuple[Unserved, ...]:
+        """Groups of the same topics that nobody has served for a day."""
+        taken = self._taken
+        return taken.unserved if self._clock() - taken.at < STALE else ()
+
+    async def run(self, connections: Connections, name: str, subscriptions: Sequence[Subscription], alive: Alive) -> None:
+        """Count until cancelled.
+
+        Args:
+            connections: Where Redis is.
+            name: This process's consumer name.
+            subscriptions: Whose groups.
+            alive: Called after each counting.
+        """
+        wire = Wire(connections, "counting what groups owe")
+        try:
+            while True:
+                announced = await self.run_once(wire, name, subscriptions)
+                alive()
+                await anyio.sleep(self._interval if announced else min(SOON, self._interval))
+        finally:
+            await wire.close()
+
+    async def run_once(self, wire: Wire, name: str, subscriptions: Sequence[Subscription]) -> bool:
+        """Count the groups in which this process is elected.
+
+        Returns:
+            Whether this process could be elected: it has a heartbeat in every group.
+
+        Raises:
+            BackendUnavailable: No answer; the last numbers stay until they are stale.
+        """
+        groups: list[GroupCensus] = []
+        unserved: dict[tuple[str, str], Unserved] = {}
+        announced = True
+        for subscription in subscriptions:
+            try:
+                members, now = await _look(wire, subscription)
+                announced &= name.encode() in members
+                if not elected(members, name.encode()):
+                    continue
+                counted = await count_group(wire, subscription, now)
+                others = await find_unserved(wire, subscription, now)
+            except BackendRefused as error:
+                self._say_refused(subscription, error)
+                continue
+            groups += [counted] if counted else []
+            unserved |= {(each.topic, each.group): each for each in others}
+        self._taken = _Taken(self._clock(), tuple(groups), tuple(unserved.values()))
+        return announced
+
+    def _say_refused(self, subscription: Subscription, error: BackendRefused) -> None:
+        if str(subscription) not in self._refused:
+            self._refused.add(str(subscription))
+            _log.warning("%s cannot be counted for metrics: %s", subscription, error)
+
+
+async def _look(wire: Wire, subscription: Subscription) -> tuple[dict[bytes, Member], int]:
+    """The heartbeats of a group, and the server's time in milliseconds."""
+    flat, clock = await ask(wire, ("HGETALL", keys.members(subscription.stream, subscription.group)), ("TIME",))
+    found = ((who, _member(raw)) for who, raw in zip(flat[::2], flat[1::2], strict=True))
+    return {who: member for who, member in found if member is not None}, int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+
+def _member(raw: bytes) -> Member | None:
+    try:
+        found = json.loads(raw)
+        return Member(float(found["time"]), float(found["lease"]))
+    except (ValueError, TypeError, KeyError):
+        return None  # not one of ours

@@ -1,0 +1,144 @@
+"""Counts what one group owes: read-only commands in one write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from eventbus.admin.lag import count_lag
+from eventbus.admin.records import Lag
+from eventbus.admin.replies import pairs, seconds_since, text
+from eventbus.errors import BackendRefused
+from eventbus.streams import keys, pack
+
+if TYPE_CHECKING:
+    from eventbus.delivery import Subscription
+    from eventbus.streams import Wire
+
+LAG_LIMIT: Final = 1_000
+"""Entries after which counting a lag stops. Less than `eventbus info` counts, since this comes again and again."""
+
+LAG_PAGE: Final = 100
+"""Entries fetched at a time: at most 100 MiB where every entry is as large as they may be."""
+
+UNSERVED: Final = 86_400.0
+"""Seconds without any heartbeat after which a group is named: a day, so that no deploy and no night does it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCensus:
+    """What one group owes.
+
+    Attributes:
+        topic: The topic.
+        group: The group.
+        length: Entries in the topic's stream.
+        lag: Entries of the topic it was not given yet; inexact where counting stopped.
+        pending: Entries that were given to a consumer and are not settled, those of the retry stream included.
+        oldest_pending: Seconds since the oldest of them was written to its stream; 0 where nothing is pending.
+        retry_entries: Entries in its retry stream: released, redriven, or due again.
+        parked: Entries that wait for their time.
+        due: Those of them whose time has come.
+        dead_letters: Its dead letters.
+        cut: Entries a hard cap cut before it had settled them, ever.
+    """
+
+    topic: str
+    group: str
+    length: int
+    lag: Lag
+    pending: int
+    oldest_pending: float
+    retry_entries: int
+    parked: int
+    due: int
+    dead_letters: int
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """A group that nobody has served for a day; it holds back trimming.
+
+    Attributes:
+        topic: The topic.
+        group: The group.
+        seconds: How long ago any consumer of it last gave a sign.
+    """
+
+    topic: str
+    group: str
+    seconds: float
+
+
+async def count_group(wire: Wire, subscription: Subscription, now: int) -> GroupCensus | None:
+    """Count what one group owes; None where the group is not there (somebody will make it anew).
+
+    Args:
+        wire: Where to ask.
+        subscription: Whose group.
+        now: The server's time in milliseconds.
+
+    Raises:
+        BackendRefused: A key is of another type, or the user may not look.
+    """
+    stream, group = subscription.stream, subscription.group
+    private = keys.retry(stream, group)
+    rows, topic, retry, *numbers = await ask(
+        wire,
+        ("XINFO", "GROUPS", stream),
+        ("XPENDING", stream, group),
+        ("XPENDING", private, group),
+        ("XLEN", stream),
+        ("XLEN", private),
+        ("XLEN", keys.parked(stream, group)),
+        ("ZCOUNT", keys.due(stream, group), "-inf", now),
+        ("XLEN", keys.dead(stream, group)),
+        ("HGET", keys.group(stream, group), "cut"),
+    )
+    row = next((row for row in map(pairs, rows or ()) if text(row["name"]) == group), None)
+    if row is None or topic is None:
+        return None
+    length, retry_entries, parked, due, dead, cut = (int(number or 0) for number in numbers)
+    both = [pending for pending in (topic, retry) if pending is not None]
+    return GroupCensus(
+        topic=subscription.topic,
+        group=group,
+        length=length,
+        lag=await _lag(wire, stream, row),
+        pending=sum(pending[0] for pending in both),
+        oldest_pending=max((seconds_since(pending[1].decode(), now) for pending in both if pending[0]), default=0.0),
+        retry_entries=retry_entries,
+        parked=parked,
+        due=due,
+        dead_letters=dead,
+        cut=cut,
+    )
+
+
+async def find_unserved(wire: Wire, subscription: Subscription, now: int) -> list[Unserved]:
+    """Name the other groups of a topic that nobody has served for a day."""
+    stream = subscription.stream
+    (names,) = await ask(wire, ("SMEMBERS", keys.groups(stream)))
+    others = sorted(each for each in map(text, names) if each != subscription.group)
+    served = await ask(wire, *(("HGET", keys.group(stream, each), "served") for each in others))
+    ages = [(each, (now - float(when)) / 1000) for each, when in zip(others, served, strict=True) if when is not None]
+    return [Unserved(subscription.topic, each, age) for each, age in ages if age >= UNSERVED]
+
+
+async def _lag(wire: Wire, stream: str, row: dict[str, Any]) -> Lag:
+    known: int | None = row.get("lag")  # 6.2 has none; NULL after an XDEL of an entry that was not delivered
+    if known is not None:
+        return Lag(known)
+    return await count_lag(wire, stream, row["last-delivered-id"].decode(), limit=LAG_LIMIT, page=LAG_PAGE)
+
+
+async def ask(wire: Wire, *commands: tuple[str | int, ...]) -> list[Any]:
+    """Send commands in one write. What is missing is None: no such key, or no such group."""
+    replies = await wire.call([pack(*command) for command in commands]) if commands else []
+    for index, reply in enumerate(replies):
+        if isinstance(reply, BackendRefused):
+            if reply.code not in ("ERR", "NOGROUP"):  # XINFO of a key that is not there answers ERR
+                raise reply
+            replies[index] = None
+    return replies

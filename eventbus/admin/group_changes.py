@@ -1,0 +1,99 @@
+"""Changes of whole groups: another name, or an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from eventbus.admin.lag import LAG_LIMIT
+from eventbus.admin.pacing import persistently
+from eventbus.admin.records import Lag
+from eventbus.errors import GroupInUse, NotFound
+from eventbus.streams import group_admin
+from eventbus.streams.group_admin import Abandoned, Abandoning, Renamed, Renaming
+
+if TYPE_CHECKING:
+    from eventbus.streams import Group
+    from eventbus.streams.scripts import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a group that is given up still owed.
+
+    Attributes:
+        pending: Entries of the topic that were given to a consumer and are not settled.
+        unread: Entries of the topic it was not given; None where it is not known, since the group's place on
+            the topic is lost.
+        retry: Entries in its private stream, to be handled again.
+        parked: Entries that waited for their time.
+        dead: Its dead letters, which are kept.
+    """
+
+    pending: int
+    unread: Lag | None
+    retry: int
+    parked: int
+    dead: int
+
+
+async def rename(wire: Caller, topic: str, old: Group, new: Group) -> None:
+    """Rename a group; see `Admin.rename_group`."""
+    token = token_hex(8)
+    answer, _ = await persistently(lambda: group_admin.rename_group(wire, old, new, token=token))
+    where = f"group {old.name!r} of topic {topic!r}"
+    match answer.result:
+        case Renaming.RENAMED:
+            return
+        case Renaming.MISSING:
+            raise NotFound(f"there is no {where}: `eventbus groups list {topic}` names them")
+        case Renaming.FOREIGN:
+            raise GroupInUse(f"{where} was not made by eventbus, which cannot tell who uses it: create {new.name!r} by XGROUP CREATE")
+        case Renaming.LOST:
+            raise GroupInUse(f"{where} has lost its place on the stream: start a service that serves it, or abandon it")
+        case Renaming.TAKEN:
+            raise GroupInUse(f"topic {topic!r} has a group {new.name!r} already, or dead letters of one: choose another name")
+        case Renaming.IN_USE:
+            raise GroupInUse(f"{where} cannot be renamed now: {_in_the_way(answer)}")
+
+
+def _in_the_way(answer: Renamed) -> str:
+    if answer.living:
+        return f"{_living(answer.living)}; stop them, and wait for the lease"
+    counts = {"pending": answer.pending, "in its retry stream": answer.retry, "parked": answer.parked}
+    owed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"it owes entries ({owed}), which would stay behind; let its service finish them, then stop it"
+
+
+async def abandon(wire: Caller, topic: str, group: Group, *, dry_run: bool) -> Owed:
+    """Give up a group; see `Admin.abandon_group`."""
+    # Looked at first: when the answer of the second call is lost, this is what it owed.
+    before = _checked(await group_admin.abandon_group(wire, group, limit=LAG_LIMIT + 1, look_only=True), topic, group)
+    if dry_run:
+        return before
+    answer, again = await persistently(lambda: group_admin.abandon_group(wire, group, limit=LAG_LIMIT + 1))
+    if again and answer.result is Abandoning.MISSING:
+        return before
+    return _checked(answer, topic, group)
+
+
+def _checked(answer: Abandoned, topic: str, group: Group) -> Owed:
+    where = f"group {group.name!r} of topic {topic!r}"
+    match answer.result:
+        case Abandoning.ABANDONED:
+            unread = answer.unread
+            lag = None if unread is None else Lag(min(unread, LAG_LIMIT), exact=False) if unread == LAG_LIMIT + 1 else Lag(unread)
+            return Owed(answer.pending, lag, answer.retry, answer.parked, answer.dead)
+        case Abandoning.MISSING:
+            raise NotFound(f"there is no {where}: `eventbus groups list {topic}` names them")
+        case Abandoning.FOREIGN:
+            raise GroupInUse(f"{where} was not made by eventbus, which cannot tell who uses it: remove it by XGROUP DESTROY")
+        case Abandoning.SERVED:
+            raise GroupInUse(f"{where} is served: {_living(answer.living)}; stop them, and wait for the lease")
+
+
+def _living(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""  # noqa: PLR2004 - as many as a sentence bears
+    return f"{shown}{more} {'lives' if len(names) == 1 else 'live'}"

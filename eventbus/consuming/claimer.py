@@ -1,0 +1,193 @@
+"""Takes over what stayed pending longer than the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from eventbus.consuming.gate import is_last
+from eventbus.consuming.sweeps import Sweeps
+from eventbus.delivery import CRASHES, timestamp
+from eventbus.errors import BackendRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventbus.consuming.counts import Counts
+    from eventbus.consuming.in_hand import InHand
+    from eventbus.consuming.intake import Intake
+    from eventbus.consuming.membership import Membership
+    from eventbus.consuming.recovery import Recovery
+    from eventbus.delivery import Alive, Settings
+    from eventbus.streams import Claimed, EntryCommands
+
+_log = logging.getLogger("eventbus.consuming")
+
+LASTS: Final = 2
+"""Entries at their last allowed start that a process takes over: one that runs, alone, and one that waits for it.
+The others are for other processes."""
+
+
+class Claimer:
+    """Take over deliveries that stayed pending longer than the lease.
+
+    Guarantees:
+        Each stale entry is reached within one sweep, however many live ones are pending before it: a sweep
+        walks the whole pending list, window by window without a pause. What is taken over has room of its
+        own and goes before what was read, so that a backlog cannot keep it out. Ids in hand are never taken.
+        Delivery counts stay as they are.
+    Stops:
+        Between windows. An entry claimed but not handed over stays pending and grows stale again.
+    Survives:
+        A lost group: it is healed. Anything else: `run` raises and is started again by the supervisor.
+    Redis cost:
+        A script for 1,000 pending rows of each stream, at least one of each every `claim_interval`.
+
+    Args:
+        settings: The bus's.
+        commands: Those of the group's entries.
+        membership: For the lease, and to heal.
+        in_hand: What is held.
+        intake: Takes what was claimed.
+        recovery: Takes own entries that were never parsed.
+        counts: Where claims are counted.
+        reading_since: When the read in flight was sent; what it may still bring is not recovered. None for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        commands: EntryCommands,
+        membership: Membership,
+        in_hand: InHand,
+        intake: Intake,
+        recovery: Recovery,
+        counts: Counts,
+        reading_since: Callable[[], float | None],
+    ) -> None:
+        self._settings = settings
+        self._commands = commands
+        self._membership = membership
+        self._in_hand = in_hand
+        self._intake = intake
+        self._recovery = recovery
+        self._counts = counts
+        self._reading_since = reading_since
+        self._clock = asyncio.get_running_loop().time
+        self._sweeps = Sweeps(lease=settings.lease, interval=settings.claim_interval, now=self._clock())
+        self._wake = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    def waited(self, seconds: float) -> None:
+        """Redis had given no answer for so many seconds."""
+        self._sweeps.waited(seconds, now=self._clock())
+
+    def hurry(self) -> None:
+        """Sweep soon: there is room for an entry that had to wait."""
+        self._sweeps.hurry(now=self._clock())
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Begin no further window."""
+        self.stopping.set()
+        self._wake.set()
+
+    async def run(self, alive: Alive) -> None:
+        """Sweep whenever it is time, until `stop`."""
+        while not self.stopping.is_set():
+            if (delay := self._sweeps.delay(now=self._clock())) > 0:
+                await self._rest(delay)
+                continue
+            self._sweeps.began(now=self._clock(), chance=random.random())  # noqa: S311 - jitter, not a secret
+            await self.run_once()
+            alive()
+
+    async def run_once(self) -> None:
+        """Sweep once: walk both pending lists from their beginning to their end.
+
+        Raises:
+            BackendUnavailable: No answer; what was taken without it is recovered once it is stale.
+            BackendRefused: Redis refuses, and not for a lost group.
+        """
+        for private in (False, True):
+            token = self._membership.token
+            try:
+                await self._walk(private=private)
+            except BackendRefused as error:
+                if error.code != "NOGROUP":
+                    raise
+                await self._membership.heal(token)
+
+    async def _walk(self, *, private: bool) -> None:
+        cursor = b""
+        while not self.stopping.is_set():
+            await self._until_room()
+            sent = self._clock()
+            claimed = await self._claim(cursor, private=private)
+            if claimed.token != self._membership.token:
+                await self._membership.heal(self._membership.token)  # made anew, by us or by another
+            if not claimed.token:
+                return  # what was taken under no token is recovered under the new one
+            await self._take(claimed, private=private, sent=sent)
+            cursor = claimed.cursor
+            if not cursor:
+                return
+
+    async def _claim(self, cursor: bytes, *, private: bool) -> Claimed:
+        waiting = sum(map(is_last, self._in_hand))
+        return await self._commands.claim(
+            private=private,
+            cursor=cursor,
+            lease=self._membership.lease,
+            room=max(1, self._in_hand.room),
+            lasts=max(0, LASTS - waiting),
+            count=CRASHES,
+            now=timestamp(),
+        )
+
+    async def _take(self, claimed: Claimed, *, private: bool, sent: float) -> None:
+        taken = self._intake.take_over(claimed.entries, private=private, token=claimed.token, sent=sent)
+        self._counts.claimed += taken
+        self._counts.trimmed += len(claimed.cut)
+        about = {"eventbus": self._membership.about}
+        if taken:
+            _log.warning("%d entries of silent consumers were taken over", taken, extra=about)
+        for entry_id in claimed.cut:
+            _log.error("entry %s was cut from the stream while it was pending: a dead letter says so", entry_id.decode(), extra=about)
+        own = self._own(claimed, now=sent)
+        if own:
+            await self._recovery.take(own, private=private, token=claimed.token)
+
+    def _own(self, claimed: Claimed, *, now: float) -> list[bytes]:
+        """Stale entries of this consumer that no read in flight can still bring."""
+        reading = self._reading_since()
+        since = 0.0 if reading is None else now - reading
+        return [entry_id for entry_id, idle in claimed.own if idle > since]
+
+    async def _until_room(self) -> None:
+        if self._in_hand.room:
+            return
+        async with anyio.create_task_group() as tasks:
+
+            async def stopped() -> None:
+                await self.stopping.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(stopped)
+            await self._in_hand.wait_for_room()
+            tasks.cancel_scope.cancel()
+
+    async def _rest(self, seconds: float) -> None:
+        self._wake.clear()
+        due = self._clock() + seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            # What kept this process from looking in time (a freeze of the machine) kept others from renewing.
+            self._sweeps.waited(self._clock() - due, now=self._clock())

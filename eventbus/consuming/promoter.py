@@ -1,0 +1,129 @@
+"""Promotes parked copies when they are due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from eventbus.delivery import UNHANDLED, timestamp
+from eventbus.errors import BackendRefused
+
+if TYPE_CHECKING:
+    from eventbus.consuming.counts import Counts
+    from eventbus.consuming.in_hand import InHand
+    from eventbus.consuming.intake import Intake
+    from eventbus.consuming.membership import Membership
+    from eventbus.delivery import Alive, Settings, Subscription
+    from eventbus.streams import EntryCommands, Promoted
+
+_log = logging.getLogger("eventbus.consuming")
+
+WINDOW: Final = 100
+"""Parked copies one script looks at."""
+
+
+class Promoter:
+    """Move parked copies into the group's private stream once they are due.
+
+    Guarantees:
+        A copy is never in two streams, nor in none; several promoters at once are safe. A copy that is due is
+        promoted within `claim_interval` even when the process that parked it has died; one that this process
+        parked, on time. A copy of a type that its last reader did not know is promoted only by a member that
+        declares the type, and read in the same step.
+    Stops:
+        Between passes.
+    Survives:
+        A lost group: it is healed. Anything else: `run` raises and is started again by the supervisor.
+    Redis cost:
+        One script for up to 100 copies; at rest one every `claim_interval`.
+    """
+
+    def __init__(
+        self,
+        *,
+        subscription: Subscription,
+        settings: Settings,
+        commands: EntryCommands,
+        membership: Membership,
+        in_hand: InHand,
+        intake: Intake,
+        counts: Counts,
+    ) -> None:
+        self._types = subscription.types
+        self._most = settings.claim_interval
+        self._commands = commands
+        self._membership = membership
+        self._in_hand = in_hand
+        self._intake = intake
+        self._counts = counts
+        self._clock = asyncio.get_running_loop().time
+        self._due = self._clock()
+        self._wake = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    def parked(self, delay: float) -> None:
+        """Something was parked here for so many seconds."""
+        due = self._clock() + delay
+        if due < self._due:
+            self._due = due
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Promote no more."""
+        self.stopping.set()
+        self._wake.set()
+
+    async def run(self, alive: Alive) -> None:
+        """Promote whenever something is due, until `stop`."""
+        while not self.stopping.is_set():
+            self._due = self._clock() + self._most  # before the script: what is parked meanwhile comes sooner
+            wait = await self.run_once()
+            alive()
+            if wait is not None:
+                self.parked(wait)
+            await self._rest()
+
+    async def run_once(self) -> float | None:
+        """Promote what is due now.
+
+        Returns:
+            Seconds until more is due; None when nothing is parked.
+        """
+        token, sent = self._membership.token, self._clock()
+        try:
+            promoted = await self._promote()
+        except BackendRefused as error:
+            if error.code != "NOGROUP":
+                raise
+            await self._membership.heal(token)
+            return 0.0
+        self._intake.read(promoted.given, private=True, token=token, sent=sent)
+        self._count(promoted)
+        return promoted.wait
+
+    async def _promote(self) -> Promoted:
+        return await self._commands.promote(
+            self._types, count=WINDOW, credit=self._in_hand.credit // 2, unhandled=UNHANDLED, now=timestamp()
+        )
+
+    def _count(self, promoted: Promoted) -> None:
+        counts = self._counts
+        counts.promoted += promoted.promoted
+        counts.skipped += promoted.dropped
+        for reason, number in (("newer", promoted.newer), ("unhandled", promoted.unhandled)):
+            if number:
+                counts.dead[reason] += number
+                _log.error("%d parked events are dead letters now (%s)", number, reason, extra={"eventbus": self._membership.about})
+        if promoted.missing:
+            counts.trimmed += promoted.missing
+            _log.error("%d parked events were deleted before they were due", promoted.missing, extra={"eventbus": self._membership.about})
+
+    async def _rest(self) -> None:
+        while (seconds := self._due - self._clock()) > 0 and not self.stopping.is_set():
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                return

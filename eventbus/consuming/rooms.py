@@ -1,0 +1,42 @@
+"""The rooms a consumer is put together from, so that a test can put another one in a room's place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventbus.consuming.beat import Beat
+from eventbus.consuming.claimer import Claimer
+from eventbus.consuming.executors import Executors
+from eventbus.consuming.fetcher import Fetcher
+from eventbus.consuming.gate import Gate
+from eventbus.consuming.in_hand import InHand
+from eventbus.consuming.intake import Intake
+from eventbus.consuming.membership import Membership
+from eventbus.consuming.mover import Mover
+from eventbus.consuming.promoter import Promoter
+from eventbus.consuming.recovery import Recovery
+from eventbus.consuming.settler import Settler
+from eventbus.consuming.work import Work
+from eventbus.streams import EntryCommands, GroupCommands, GroupReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """The class of each room; a subclass of it may stand in its place."""
+
+    group: type[GroupCommands] = GroupCommands
+    entries: type[EntryCommands] = EntryCommands
+    reader: type[GroupReader] = GroupReader
+    work: type[Work] = Work
+    in_hand: type[InHand] = InHand
+    intake: type[Intake] = Intake
+    membership: type[Membership] = Membership
+    recovery: type[Recovery] = Recovery
+    fetcher: type[Fetcher] = Fetcher
+    gate: type[Gate] = Gate
+    executors: type[Executors] = Executors
+    beat: type[Beat] = Beat
+    claimer: type[Claimer] = Claimer
+    settler: type[Settler] = Settler
+    mover: type[Mover] = Mover
+    promoter: type[Promoter] = Promoter

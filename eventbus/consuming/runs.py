@@ -1,0 +1,78 @@
+"""Deliveries that occupy an executor now."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventbus.delivery import Delivery, Ended
+    from eventbus.delivery.handlers import Handler
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A delivery in an executor.
+
+    Attributes:
+        task: The executor.
+        delivery: What it sees to its end.
+        handler: The handler that runs; None while the delivery waits at the gate.
+        type: The event's type.
+        since: When the handler started; the event loop's time.
+        asked: How it is to end, once we asked it to; a handler's own result does not count any more then.
+        late: Its thread is beyond the timeout, and that was said.
+    """
+
+    task: asyncio.Task[None]
+    delivery: Delivery
+    handler: Handler | None = None
+    type: str = ""
+    since: float = 0.0
+    asked: Ended | None = None
+    late: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether its handler runs."""
+        return self.handler is not None
+
+    @property
+    def name(self) -> str:
+        """The handler's name."""
+        return "" if self.handler is None else self.handler.name
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether its handler runs in a thread, which nothing can stop."""
+        return self.handler is not None and not self.handler.asynchronous
+
+    def start(self, handler: Handler, event_type: str) -> None:
+        """Its handler starts now."""
+        self.handler, self.type, self.since = handler, event_type, asyncio.get_running_loop().time()
+
+    def ask(self, ended: Ended) -> None:
+        """Cancel it, for a reason; the first reason counts. A thread is left alone: its own end decides."""
+        if self.asked is None and not self.in_thread:
+            self.asked = ended
+            self.task.cancel()
+
+
+async def forget_cancellation(task: asyncio.Task[None]) -> None:
+    """Make an executor fit for the next event after its task was cancelled while a handler ran.
+
+    Before 3.13 `uncancel` leaves a cancellation that is still to be delivered; it comes at the next await.
+    """
+    while task.cancelling():
+        task.uncancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+
+
+def current_task() -> asyncio.Task[None]:
+    """The executor's own task."""
+    task = asyncio.current_task()
+    assert task is not None, "executors are tasks"  # noqa: S101 - narrows the type
+    return task

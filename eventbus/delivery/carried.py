@@ -1,0 +1,84 @@
+"""What travels with a copy in a group's private streams: its history, in fields of ours behind the original ones."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ORIGIN: Final = b"ebentry"
+"""The field our block begins with. What a publisher calls by one of our names stands before it, and is not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """The history of an event within one group.
+
+    Attributes:
+        entry: Its entry id in the topic, where it was first read.
+        attempts: Runs of its handler that failed and were counted.
+        crashes: Starts that were lost, with their process or its lease; None while it was never claimed.
+        hops: How often it was parked because the member that read it does not know its type.
+        hopped: When that was first so, in the server's milliseconds; 0 for never.
+        redrives: How often it came back from the dead letters.
+    """
+
+    entry: str = ""
+    attempts: int = 0
+    crashes: int | None = None
+    hops: int = 0
+    hopped: int = 0
+    redrives: int = 0
+
+    def fields(self) -> list[bytes]:
+        """Our block as names and values; what is zero is left out."""
+        block = [ORIGIN, self.entry.encode()]
+        for name in ("attempts", "crashes", "hops", "hopped", "redrives"):
+            value = getattr(self, name)
+            if value or (name == "crashes" and value is not None):
+                block += (b"eb" + name.encode(), b"%d" % value)
+        return block
+
+
+FRESH: Final = Carried()
+"""What an entry of a topic carries: nothing."""
+
+
+def split(fields: Sequence[bytes]) -> tuple[list[bytes], Carried]:
+    """Part a copy into the original fields and what we wrote behind them.
+
+    A copy without our block (somebody wrote it by hand) carries nothing; a damaged number counts as none.
+    """
+    for at in range(len(fields) - 2, -1, -2):
+        if fields[at] == ORIGIN:
+            return [*fields[:at], *_rest(fields[at:])], _read(fields[at:])
+    return list(fields), FRESH
+
+
+def _rest(block: Sequence[bytes]) -> list[bytes]:
+    """The original fields that did not fit into one write (see `streams/packing.py`)."""
+    packed = dict(zip(block[::2], block[1::2], strict=False)).get(b"ebrest")
+    try:
+        return [b64decode(text) for text in json.loads(packed)] if packed else []
+    except ValueError:
+        return []  # written by another hand
+
+
+def _read(block: Sequence[bytes]) -> Carried:
+    found = dict(zip(block[::2], block[1::2], strict=False))
+    return Carried(
+        entry=found.get(ORIGIN, b"").decode(errors="replace"),
+        attempts=_number(found.get(b"ebattempts")) or 0,
+        crashes=_number(found.get(b"ebcrashes")),
+        hops=_number(found.get(b"ebhops")) or 0,
+        hopped=_number(found.get(b"ebhopped")) or 0,
+        redrives=_number(found.get(b"ebredrives")) or 0,
+    )
+
+
+def _number(value: bytes | None) -> int | None:
+    return int(value) if value is not None and value.isdigit() and len(value) <= len(str(1 << 63)) else None

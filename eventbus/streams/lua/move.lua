@@ -1,0 +1,49 @@
+-- Move entries out of a stream into another of the group's streams: to be retried, released or dead-lettered.
+--
+-- KEYS  1 the stream the entries are in   2 the group's hash   3 the destination   4 the group's due times
+--       5 the group's types
+-- ARGV  1 group   2 consumer   3 the token known when the entries were read   4 "1" when the source is private
+--       then for each entry: its id, milliseconds until it is due (-1 where no time is kept), the type and the
+--       version that nobody may have declared ("" and 0 for no such condition), the number of names and values
+--       of the copy, those names and values
+-- Returns a number for each entry: 1 moved, 2 taken (its row is another consumer's), 3 gone (no row),
+--       4 declared (a member of the group knows the type); or -1 for all: the group is another one now
+--
+-- Atomic because: a crash between the copy and the acknowledgement would double the event, or lose it the
+-- other way round; and the fence (the row is still this consumer's, in the group it was read from) holds
+-- only for the step that looks at it. XADD stands first: at maxmemory it is refused before anything changed.
+if redis.call('HGET', KEYS[2], 'token') ~= ARGV[3] then return -1 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Liveness of a member never decides. A registry that is gone, or was made anew less than a lease ago, is not complete.
+local function declared(name, version)
+  local known = redis.call('HGET', KEYS[5], name)
+  if known and tonumber(known) >= version then return true end
+  if redis.call('EXISTS', KEYS[5]) == 0 then return true end
+  local facts = redis.call('HMGET', KEYS[2], 'healed', 'lease')
+  return facts[1] and now - tonumber(facts[1]) < tonumber(facts[2] or 0)
+end
+
+local function move(id, delay, name, version, first, last)
+  local rows = redis.pcall('XPENDING', KEYS[1], ARGV[1], id, id, 1)
+  if rows.err then return -1 end
+  if #rows == 0 then return 3 end
+  if rows[1][2] ~= ARGV[2] then return 2 end
+  if name ~= '' and declared(name, version) then return 4 end
+  local copy = redis.call('XADD', KEYS[3], '*', unpack(ARGV, first, last))
+  if delay >= 0 then redis.call('ZADD', KEYS[4], now + delay, copy) end
+  redis.call('XACK', KEYS[1], ARGV[1], id)
+  if ARGV[4] == '1' then redis.call('XDEL', KEYS[1], id) end
+  return 1
+end
+
+local answers, at = {}, 5
+while at <= #ARGV do
+  local count = tonumber(ARGV[at + 4])
+  local answer = move(ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3]), at + 5, at + 4 + count)
+  if answer == -1 then return -1 end
+  answers[#answers + 1] = answer
+  at = at + 5 + count
+end
+return answers

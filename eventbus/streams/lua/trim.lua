@@ -1,0 +1,105 @@
+-- Trim a topic's stream: of what every group has settled, the oldest beyond a length or an age.
+--
+-- KEYS  1 the stream   2 the set of groups   3… the hash of each group named in ARGV
+-- ARGV  1 most entries to keep, "" for no limit   2 most milliseconds to keep one, "" for no limit
+--       3 "1" for a hard cap: what is beyond it goes, settled or not   4 "1" for exact, "0" for whole nodes of the
+--       stream   5 most entries to remove in an exact call   6… the groups of the set
+-- Returns {entries removed that were settled; entries removed that were not; entries left; the watermark, "" for
+--       none; {group, …} whose place on the stream is missing; {group, …} that hold the watermark; 1 when an exact
+--       call has more to do}, or -1 when the set of groups is another one by now: ask again
+--
+-- Atomic because: a group that is created between the look and the cut would find its backlog gone. Groups of
+-- other programs count as ours do. Ids are compared as numbers: as text 9-0 comes after 10-0. Each group's own
+-- watermark (the smaller of the last id it was given and the smallest that is pending: after a SETID back the
+-- former is) is kept, to restart from when the group is lost. A group that is missing stops all trimming.
+local names = redis.call('SMEMBERS', KEYS[2])
+local asked = {}
+for i = 6, #ARGV do asked[ARGV[i]] = KEYS[i - 3] end
+local same = #names == #ARGV - 5
+for _, name in ipairs(names) do same = same and asked[name] ~= nil end
+if not same then return -1 end
+
+local function less(one, two)
+  local a, b = string.match(one, '^(%d+)-'), string.match(two, '^(%d+)-')
+  if a ~= b then return #a < #b or (#a == #b and a < b) end
+  a, b = string.match(one, '-(%d+)$'), string.match(two, '-(%d+)$')
+  return #a < #b or (#a == #b and a < b)
+end
+
+local there = redis.call('EXISTS', KEYS[1]) == 1
+local rows = there and redis.call('XINFO', 'GROUPS', KEYS[1]) or {}
+local watermark, holding, found, settled_at = nil, {}, {}, false
+for _, row in ipairs(rows) do
+  local about = {}
+  for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
+  local low, pending = about['last-delivered-id'], redis.call('XPENDING', KEYS[1], about.name)
+  local given = low
+  if pending[1] > 0 and less(pending[2], low) then low = pending[2] end
+  found[about.name] = true
+  if not watermark or less(low, watermark) then
+    watermark, holding, settled_at = low, {}, true
+  end
+  if low == watermark then
+    holding[#holding + 1] = about.name
+    settled_at = settled_at and pending[1] == 0 and given == low
+  end
+  -- Refused at maxmemory, where trimming is what helps: an older watermark is the safe side.
+  if asked[about.name] then redis.pcall('HSET', asked[about.name], 'watermark', low) end
+end
+local missing = {}
+for name in pairs(asked) do
+  if not found[name] then missing[#missing + 1] = name end
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local keep, age, more = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
+local oldest = age and string.format('%.0f-0', math.max(0, now - age))
+local exact, most = ARGV[4] == '1', tonumber(ARGV[5])
+
+local function trim(...) return redis.call('XTRIM', KEYS[1], ...) end
+
+-- The id at a place, counted from the oldest; in pages, since a whole range would be built in memory.
+local function id_at(place)
+  local after, seen = '-', 0
+  while true do
+    local page = redis.call('XRANGE', KEYS[1], after, '+', 'COUNT', math.min(100, place - seen))
+    if #page == 0 then return nil end
+    seen = seen + #page
+    if seen >= place then return page[#page][1] end
+    after = '(' .. page[#page][1]
+  end
+end
+
+local function first_beyond(excess)
+  if excess > most then
+    excess, more = most, 1
+  end
+  return id_at(excess + 1)
+end
+
+-- Up to `bound` at the most; without one (a hard cap) as far as length and age say.
+local function cut(bound)
+  local removed = 0
+  if oldest then
+    local edge = (bound and less(bound, oldest)) and bound or oldest
+    removed = exact and trim('MINID', '=', edge) or trim('MINID', '~', edge)
+  end
+  local excess = keep and redis.call('XLEN', KEYS[1]) - keep or 0
+  if excess <= 0 then return removed end
+  if not bound then return removed + (exact and trim('MAXLEN', '=', keep) or trim('MAXLEN', '~', keep)) end
+  if not exact then return removed + trim('MINID', '~', bound, 'LIMIT', excess) end
+  local edge = first_beyond(excess) or bound
+  return removed + trim('MINID', '=', less(bound, edge) and bound or edge)
+end
+
+local settled, unsettled = 0, 0
+if there and watermark and #missing == 0 then settled = cut(watermark) end
+if there and ARGV[3] == '1' then
+  local last = settled_at and #redis.call('XRANGE', KEYS[1], watermark, watermark) or 0
+  unsettled = cut(nil)
+  if unsettled > 0 and last == 1 and #redis.call('XRANGE', KEYS[1], watermark, watermark) == 0 then
+    settled, unsettled = settled + 1, unsettled - 1
+  end
+end
+return {settled, unsettled, there and redis.call('XLEN', KEYS[1]) or 0, watermark or '', missing, holding, more}

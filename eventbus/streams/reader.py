@@ -1,0 +1,81 @@
+"""Reads new entries of a group, on a connection of its own that may block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from eventbus.streams.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventbus.streams.connections import Connections
+    from eventbus.streams.entries import RawEntry
+    from eventbus.streams.group import Group
+
+BLOCK: Final = 2.0
+"""Seconds a read waits for entries. 6.2 lets a reader sleep on when its stream is deleted, so that this
+is also how long a lost group may go unnoticed there; never above 5."""
+
+READ_MARGIN: Final = 3.0
+"""Seconds beyond `BLOCK` after which a silent connection is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries of one stream that came in one reply."""
+
+    private: bool
+    entries: Sequence[RawEntry]
+
+
+class GroupReader:
+    """Reads new entries of a group on a connection of its own, which may block.
+
+    Never cancel a task that awaits `read`: entries would be pending for this consumer, and nobody would
+    have seen them. End a read with `GroupCommands.unblock(reader.client_id)`.
+
+    Args:
+        connections: Where the connection comes from.
+        group: The group.
+        consumer: This process's consumer name.
+    """
+
+    def __init__(self, connections: Connections, group: Group, consumer: str) -> None:
+        self._wire = Wire(connections, f"reading {group.stream!r} as group {group.name!r}")
+        self._group = group
+        self._consumer = consumer
+        self._private = group.private.encode()
+        self.client_id = 0
+
+    async def connect(self) -> None:
+        """Open a new connection; what the old one was still to bring is for `recover`."""
+        await self._wire.close()
+        self.client_id = int(await self._wire.one("CLIENT", "ID"))
+
+    async def read(self, count: int, *, block: float = BLOCK) -> list[Batch]:
+        """Read entries nobody of the group was given yet, from the topic and the private stream.
+
+        Args:
+            count: Most entries per stream, at least 1 (Redis reads 0 as "no limit").
+            block: Seconds to wait when there is none.
+
+        Raises:
+            BackendUnavailable: No answer; entries may be pending for this consumer unseen.
+            BackendRefused: Among others with code NOGROUP: the group is gone.
+        """
+        reply = await self._wire.one(
+            *("XREADGROUP", "GROUP", self._group.name, self._consumer, "COUNT", count, "BLOCK", int(block * 1000)),
+            *("STREAMS", self._group.stream, self._group.private, ">", ">"),
+            timeout=block + READ_MARGIN,
+        )
+        return [self._batch(*part) for part in reply or ()]
+
+    def _batch(self, stream: bytes, entries: Sequence[Any]) -> Batch:
+        return Batch(stream == self._private, entries)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._wire.close()
+        self.client_id = 0

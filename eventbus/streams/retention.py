@@ -1,0 +1,70 @@
+"""Trims topics: what every group has settled, beyond a length or an age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from eventbus.streams import keys
+from eventbus.streams.scripts import run_script
+
+if TYPE_CHECKING:
+    from eventbus.streams.scripts import Caller
+
+EXACT_STEP: Final = 10_000
+"""Entries one exact trim removes: finding the place reads them, payloads included, inside the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What a trim did.
+
+    Attributes:
+        cut: Entries removed that every group had settled.
+        unread: Entries removed by a hard cap that some group had not settled: lost to it.
+        left: Entries in the stream.
+        watermark: Before this entry id everything is settled; None where the stream has no group.
+        missing: Groups of eventbus whose place on the stream is gone: they stop trimming until they are
+            healed by a worker or abandoned.
+        holding: The groups that hold the watermark.
+    """
+
+    cut: int
+    unread: int
+    left: int
+    watermark: str | None
+    missing: tuple[str, ...]
+    holding: tuple[str, ...]
+
+
+async def trim(wire: Caller, stream: str, *, max_len: int | None, max_age: float | None, hard: bool, exact: bool = False) -> Trimmed:
+    """Trim a topic's stream, and store each group's watermark.
+
+    Without limits nothing is removed. Without `hard` nothing is removed that a group has not settled, groups
+    of other programs included, and nothing at all where there is no group or one of ours is missing.
+
+    Args:
+        wire: Where to send it.
+        stream: The stream.
+        max_len: Most entries to keep, or None.
+        max_age: Most seconds to keep one, or None.
+        hard: Remove what is beyond the limits even where it is not settled.
+        exact: Remove to the entry, in steps; else whole nodes of the stream, which is far cheaper and leaves
+            up to a node (100 entries by default) too many.
+
+    Redis cost:
+        One SMEMBERS and one script; exact: one script for 10,000 entries removed.
+    """
+    settled = unsettled = 0
+    limits = ("" if max_len is None else max_len, "" if max_age is None else int(max_age * 1000))
+    flags = ("1" if hard else "0", "1" if exact else "0", EXACT_STEP)
+    while True:
+        groups = sorted(name.decode() for name in await wire.one("SMEMBERS", keys.groups(stream)))
+        names = (stream, keys.groups(stream), *(keys.group(stream, name) for name in groups))
+        reply = await run_script(wire, "trim", names, (*limits, *flags, *groups))
+        if reply == -1:  # a group came or went in between
+            continue
+        settled, unsettled = settled + reply[0], unsettled + reply[1]
+        if not reply[6]:
+            missing, holding = (tuple(sorted(name.decode(errors="replace") for name in part)) for part in reply[4:6])
+            return Trimmed(settled, unsettled, reply[2], reply[3].decode() or None, missing, holding)

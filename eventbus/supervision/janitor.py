@@ -1,0 +1,154 @@
+"""Keeps topics and groups tidy: retires consumers that are gone, trims, mends, and says who is not served."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from eventbus.errors import BackendRefused
+from eventbus.streams import keys, trim
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from eventbus.consuming import Consumer
+    from eventbus.delivery import Alive, Settings, Topics
+    from eventbus.events import Topic
+    from eventbus.streams import Trimmed, Wire
+
+_log = logging.getLogger("eventbus.supervision")
+
+SILENCE: Final = 3.0
+"""Leases without a heartbeat after which a consumer that owes nothing is removed."""
+
+UNSERVED: Final = 86_400.0
+"""Seconds without a heartbeat of any member after which a group is named: it holds back trimming."""
+
+REPEAT: Final = 3_600.0
+"""Seconds between warnings about the same thing."""
+
+
+@dataclass(slots=True)
+class JanitorCounts:
+    """Plain counters, read when somebody asks.
+
+    Attributes:
+        trimmed: Settled entries this process trimmed.
+        cut_unread: Entries it cut by a hard cap before some group had settled them.
+        retired: Consumers it removed.
+        mended: Parked copies without a due time it gave one.
+    """
+
+    trimmed: int = 0
+    cut_unread: int = 0
+    retired: int = 0
+    mended: int = 0
+
+
+class Janitor:
+    """Tidy up every topic this bus consumes, or publishes to with a hard cap.
+
+    Guarantees:
+        Nothing that a group has not settled is trimmed, unless the topic has a hard cap: then what was cut is
+        counted and logged. Nothing pending is ever removed with its consumer. Several janitors at once are safe.
+    Stops:
+        Between commands.
+    Survives:
+        A lost group (other loops heal it). Anything else: `run` raises and is started again by the supervisor.
+    Redis cost:
+        Every `claim_interval` two scripts a subscription, and an SMEMBERS and a script a topic.
+    """
+
+    def __init__(self, wire: Wire, settings: Settings, topics: Topics) -> None:
+        self._wire = wire
+        self._settings = settings
+        self._topics = topics
+        self._said: dict[tuple[str, ...], float] = {}
+        self.counts = JanitorCounts()
+        self.consumers: Sequence[Consumer] = ()
+
+    async def run(self, alive: Alive) -> None:
+        """Tidy up for as long as the bus is open."""
+        while True:
+            await anyio.sleep(self._settings.claim_interval * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+            await self.run_once()
+            alive()
+
+    async def run_once(self) -> None:
+        """Tidy up once; what is refused for one topic does not keep the others from it.
+
+        Raises:
+            BackendUnavailable: Redis does not answer.
+            BackendRefused: It refused something: the first of it.
+        """
+        steps: list[Callable[[], Awaitable[object]]] = [partial(self._tidy, consumer) for consumer in self.consumers]
+        steps += [partial(self.trim, topic) for topic in self._wanted()]
+        refusals: list[BackendRefused] = []
+        for step in steps:
+            try:
+                await step()
+            except BackendRefused as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+
+    def _wanted(self) -> list[Topic]:
+        consumed = {consumer.subscription.topic for consumer in self.consumers}
+        return [topic for topic in self._topics if topic.name in consumed or topic.hard]
+
+    async def _tidy(self, consumer: Consumer) -> None:
+        retired = await consumer.commands.retire(silence=SILENCE * consumer.membership.lease)
+        self.counts.retired += len(retired)
+        mended = await consumer.commands.mend_due()
+        if mended:
+            self.counts.mended += mended
+            _log.error("%s: %d parked events had lost their due times; they are due now", consumer.subscription, mended)
+
+    async def trim(self, topic: Topic) -> Trimmed:
+        """Trim one topic as it declares, and store its groups' watermarks."""
+        stream = self._settings.prefix + topic.name
+        trimmed = await trim(self._wire, stream, max_len=topic.max_len, max_age=topic.seconds, hard=topic.hard)
+        self.counts.trimmed += trimmed.cut
+        if trimmed.unread:
+            await self._say_cut(topic, stream, trimmed)
+        if trimmed.missing and self._may_say("missing", topic.name, *trimmed.missing):
+            names = ", ".join(trimmed.missing)
+            _log.warning("topic %r is not trimmed: groups %s are gone from it; serve them, or `eventbus groups abandon`", topic.name, names)
+        if self._over(topic, trimmed):
+            await self._name_unserved(topic, stream, trimmed)
+        return trimmed
+
+    async def _say_cut(self, topic: Topic, stream: str, trimmed: Trimmed) -> None:
+        self.counts.cut_unread += trimmed.unread
+        _log.error("topic %r: its hard cap cut %d entries that were not settled by every group", topic.name, trimmed.unread)
+        for group in trimmed.holding:
+            await self._wire.one("HINCRBY", keys.group(stream, group), "cut", trimmed.unread)
+
+    def _over(self, topic: Topic, trimmed: Trimmed) -> bool:
+        return topic.max_len is not None and trimmed.left > topic.max_len
+
+    async def _name_unserved(self, topic: Topic, stream: str, trimmed: Trimmed) -> None:
+        seconds, _ = await self._wire.one("TIME")
+        for group in trimmed.holding:
+            served = await self._wire.one("HGET", keys.group(stream, group), "served")
+            silent = 0.0 if served is None else int(seconds) - int(served) / 1000
+            if silent >= UNSERVED and self._may_say("unserved", topic.name, group):
+                _log.warning(
+                    "group %r holds back the trimming of topic %r: nobody has served it for %.1f days; serve it, or "
+                    "`eventbus groups abandon`",
+                    group,
+                    topic.name,
+                    silent / 86_400,
+                )
+
+    def _may_say(self, *what: str) -> bool:
+        now = anyio.current_time()
+        if now - self._said.get(what, -REPEAT) < REPEAT:
+            return False
+        self._said[what] = now
+        return True

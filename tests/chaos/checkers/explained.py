@@ -1,0 +1,155 @@
+"""An entry changes hands, or waits long after its read, only for a reason that the history shows."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.checkers.verdict import Complaints
+from tests.chaos.hands import Handover, Hands
+
+if TYPE_CHECKING:
+    from tests.chaos.history import Record
+    from tests.chaos.troubles import Troubles
+
+MEMORY: Final = 12.0
+"""Leases for which a read whose reply was lost explains that somebody claims what no history shows as read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedVerdict:
+    """What came out.
+
+    Attributes:
+        handed: Entries that came to a process.
+        changed: Those that had been another's, or were found again by the same.
+        unseen: Those that were claimed though no history shows who had read them: the reply was lost.
+        causes: Changes of hands by what explains them.
+    """
+
+    handed: int
+    changed: int
+    unseen: int
+    causes: dict[str, int]
+    complaints: Complaints
+
+
+@dataclass(slots=True)
+class Explained:
+    """Check that only faults, and stops that were asked for, move entries about.
+
+    Catches what no set of events shows: reads that are cancelled, entries that wait in a queue without
+    being renewed, claims of what is well.
+
+    Args:
+        troubles: The run's faults.
+        concurrency: Handlers at a time, in each process and group.
+    """
+
+    troubles: Troubles
+    concurrency: int
+    complaints: Complaints = field(default_factory=Complaints)
+    _hands: Hands = field(default_factory=Hands)
+    _handed: int = 0
+    _changed: int = 0
+    _unseen: int = 0
+    _causes: dict[str, int] = field(default_factory=dict)
+    _reading: dict[tuple[str, str], float] = field(default_factory=dict)
+    _lost_reads: dict[str, deque[tuple[float, float, str]]] = field(default_factory=dict)
+    _waiting: dict[tuple[str, str], float] = field(default_factory=dict)
+    _running: dict[tuple[str, str], int] = field(default_factory=dict)
+    _full: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def see(self, record: Record) -> None:
+        """Look at the next record."""
+        op = record["op"]
+        if op == "run":
+            self._run(record)
+        elif op == "read" and record["is"] != "ok":
+            self._read(record)
+        for handover in self._hands.see(record):
+            self._handed += 1
+            self._judge(handover)
+        if op == "read" and record["is"] == "ok":
+            self._reading.pop((record["p"], record["g"]), None)
+
+    # -- changing hands
+
+    def _judge(self, handover: Handover) -> None:
+        place = handover.group, handover.at
+        self._waiting.pop(place, None)
+        if handover.way in ("read", "promote") and not handover.before:
+            if handover.count == 1:  # what was claimed before may have to wait for others of its kind
+                self._waiting[place] = handover.t
+            return
+        self._changed += 1
+        cause = self._cause(handover)
+        if cause:
+            self._causes[cause] = self._causes.get(cause, 0) + 1
+        else:
+            source = handover.before or "nobody whose read could have been lost"
+            self.complaints.add(
+                "unexplained", f"{handover.t:.3f}: {handover.way} brought {handover.at} of {handover.group} to {handover.to} from {source}"
+            )
+
+    def _cause(self, handover: Handover) -> str:
+        if handover.before:
+            return "" if handover.way == "read" else self.troubles.cause(handover.before, handover.t)
+        self._unseen += 1
+        return self._lost_read(handover)
+
+    # -- reads whose reply was lost
+
+    def _read(self, record: Record) -> None:
+        key = record["p"], record["g"]
+        if record["is"] == "invoke":
+            self._reading[key] = record["t"]
+            return
+        since = self._reading.pop(key, record["t"])
+        lost = self._lost_reads.setdefault(record["g"], deque())
+        lost.append((since, record["t"], record["p"]))
+        while lost and lost[0][1] < record["t"] - MEMORY * self.troubles.lease:
+            lost.popleft()
+
+    def _lost_read(self, handover: Handover) -> str:
+        """Why a read may have brought an entry to nobody's knowledge: the fault that met one."""
+        oldest = handover.t - MEMORY * self.troubles.lease
+        ended = [read for read in self._lost_reads.get(handover.group, ()) if read[1] >= oldest]
+        open_ = [(since, handover.t, process) for (process, group), since in self._reading.items() if group == handover.group]
+        for since, until, process in (*ended, *open_):
+            if self.troubles.ended(process) < oldest:
+                continue
+            if found := self.troubles.of(process, since, until):
+                return found[0].kind
+            if kind := self.troubles.stopped(process, handover.t):
+                return kind
+        return ""
+
+    # -- waiting
+
+    def _run(self, record: Record) -> None:
+        key, now = (record["p"], record["g"]), record["t"]
+        running = self._running.get(key, 0)
+        if record["is"] == "invoke":
+            self._running[key] = running + 1
+            handed = self._waiting.pop((record["g"], record["at"]), None)
+            if handed is not None and now - handed > self.troubles.lease:
+                self._waited(record, max(handed, self._full.get(key, 0.0)))
+            return
+        if running >= self.concurrency:
+            self._full[key] = now
+        self._running[key] = running - 1
+
+    def _waited(self, record: Record, since: float) -> None:
+        calm = self.troubles.calm(record["p"], since, record["t"])
+        if calm > self.troubles.lease:
+            self.complaints.add(
+                "waited",
+                f"{record['t']:.3f}: {record['at']} of {record['g']} starts on {record['p']} {calm:.2f} s after its read, "
+                f"in which the process was undisturbed and had a free slot",
+            )
+
+    def verdict(self) -> ExplainedVerdict:
+        """Say what came out."""
+        return ExplainedVerdict(self._handed, self._changed, self._unseen, dict(sorted(self._causes.items())), self.complaints)

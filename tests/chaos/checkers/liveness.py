@@ -1,0 +1,122 @@
+"""What a dead worker held starts elsewhere in time, and everything ends soon after the faults do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.checkers.accounting import CRASHES
+from tests.chaos.checkers.verdict import Complaints
+from tests.chaos.hands import Handover, Hands
+
+if TYPE_CHECKING:
+    from tests.chaos.history import Record
+    from tests.chaos.troubles import Troubles
+
+SLACK: Final = 1.5
+"""Seconds for what a busy machine of two cores adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessVerdict:
+    """What came out, in seconds.
+
+    Attributes:
+        drained: From the last fault, or the last publish, until nothing was owed; None for never.
+        limit: What was allowed: the lease, a sweep, the longest backoff.
+        taken: Entries of dead workers that were taken over.
+    """
+
+    drained: float | None
+    limit: float
+    taken: int
+    complaints: Complaints
+
+
+@dataclass(slots=True)
+class Liveness:
+    """Check that work goes on.
+
+    A living worker that nothing disturbed for lease + sweep + a third of a lease after a death has taken
+    over what the dead one held (an entry at its last allowed start may wait for another one). The group is drained
+    within lease + sweep + backoff after the last fault. No process ends unless it was made to.
+
+    Args:
+        troubles: The run's faults.
+        sweep: The run's claim interval in seconds.
+        backoff: The longest delay of a retry in seconds.
+        allowance: Seconds more for the drain: a backlog that had to be worked off. Default 0.
+    """
+
+    troubles: Troubles
+    sweep: float
+    backoff: float
+    allowance: float = 0.0
+    complaints: Complaints = field(default_factory=Complaints)
+    _hands: Hands = field(default_factory=Hands)
+    _ready: dict[str, float] = field(default_factory=dict)
+    _calm: float = 0.0
+    _drained: float | None = None
+    _taken: int = 0
+    _judged: tuple[float, str] = (0.0, "")
+
+    @property
+    def limit(self) -> float:
+        """Seconds from the last fault to the end of the work."""
+        return self.takeover + self.backoff + self.allowance
+
+    @property
+    def takeover(self) -> float:
+        """Seconds in which an undisturbed worker takes over what a dead one held."""
+        return self.troubles.lease * 4 / 3 + self.sweep + SLACK
+
+    def see(self, record: Record) -> None:
+        """Look at the next record."""
+        match record["op"]:
+            case "ready":
+                self._ready[record["p"]] = record["t"]
+            case "exit":
+                self._exit(record)
+            case "fault":
+                self._calm = max(self._calm, record["t"])
+            case "phase":
+                self._phase(record)
+        for handover in self._hands.see(record):
+            if handover.before and self.troubles.ended(handover.before) < handover.t:
+                self._taken += 1
+                self._judge(handover)
+
+    def _exit(self, record: Record) -> None:
+        self._ready.pop(record["of"], None)
+        if not self.troubles.stopped(record["of"], record["t"]):
+            self.complaints.add("ended by itself", f"{record['t']:.3f}: {record['of']} exited with {record['code']}")
+
+    def _phase(self, record: Record) -> None:
+        if record["name"] == "calm":
+            self._calm = max(self._calm, record["t"])
+        elif record["name"] == "drained":
+            self._drained = record["t"]
+
+    def _judge(self, handover: Handover) -> None:
+        if handover.count >= CRASHES or self._judged == (handover.t, handover.before):
+            return
+        self._judged = handover.t, handover.before
+        died = self.troubles.ended(handover.before)
+        for process, since in self._ready.items():
+            calm = self.troubles.calm(process, max(died, since), handover.t)
+            if calm > self.takeover and not self.troubles.stopped(process, handover.t):
+                self.complaints.add(
+                    "late",
+                    f"{handover.t:.3f}: {handover.at} of {handover.group} was taken over {handover.t - died:.2f} s after {handover.before} "
+                    f"died, though {process} was undisturbed for {calm:.2f} s",
+                )
+                return
+
+    def verdict(self) -> LivenessVerdict:
+        """Say what came out."""
+        seconds = None if self._drained is None else max(0.0, self._drained - self._calm)
+        if seconds is None:
+            self.complaints.add("not drained", "the groups still owed something when the run gave up")
+        elif seconds > self.limit:
+            self.complaints.add("drained late", f"{seconds:.2f} s after the last fault, {self.limit:.2f} s are allowed")
+        return LivenessVerdict(seconds, self.limit, self._taken, self.complaints)

@@ -1,0 +1,70 @@
+"""Who holds which entry, as the histories of those who got it tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.chaos.history import Record
+
+WAYS: Final = frozenset({"read", "claim", "recover", "promote"})
+SETTLING: Final = frozenset({"ack", "move", "drop"})
+KEPT: Final = "declared"
+"""What `move` and `drop` answer where they wrote nothing and the entry stays with its holder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """An entry came to a process.
+
+    Attributes:
+        t: When.
+        group: Of which group.
+        at: Its place.
+        to: To whom.
+        before: Who held it until then; empty where no history shows anybody.
+        way: How: read, claim, recover, promote.
+        count: Redis's delivery count, with the starts that were lost before its last move.
+    """
+
+    t: float
+    group: str
+    at: str
+    to: str
+    before: str
+    way: str
+    count: int
+
+
+class Hands:
+    """Follows entries from hand to hand. Its memory is what is in hand."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], str] = {}
+
+    def see(self, record: Record) -> Iterator[Handover]:
+        """Follow one record; yields each entry that came to somebody."""
+        if record["is"] == "ok":
+            if record["op"] in WAYS:
+                return self._came(record)
+            if record["op"] in SETTLING:
+                self._settled(record)
+        return iter(())
+
+    def _came(self, record: Record) -> Iterator[Handover]:
+        group, to, counts = record["g"], record["p"], record.get("k")
+        for number, at in enumerate(record["at"]):
+            before = self.held.get((group, at), "")
+            self.held[group, at] = to
+            yield Handover(record["t"], group, at, to, before, record["op"], counts[number] if counts else 1)
+
+    def _settled(self, record: Record) -> None:
+        group, process, answers = record["g"], record["p"], record.get("got")
+        for number, at in enumerate(record["at"]):
+            if record["op"] == "ack":  # not fenced: it takes the row from whoever holds it
+                self.held.pop((group, at), None)
+            elif (not answers or answers[number] != KEPT) and self.held.get((group, at)) == process:
+                del self.held[group, at]

@@ -1,0 +1,1 @@
+"""The delivery protocol as small models whose every state is visited. See README.md; `python -m tests.model --help`."""

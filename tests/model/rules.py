@@ -1,0 +1,35 @@
+"""The rules of the protocol, each a switch. All on: the protocol as it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Each rule can be switched off, to see what it is good for; `cases.py` says each as a sentence."""
+
+    # delivery.py
+    unique_names: bool = True
+    fenced_move: bool = True
+    fenced_beat: bool = True
+    atomic_move: bool = True
+    atomic_promote: bool = True
+    atomic_redrive: bool = True
+    private_ack_deletes: bool = True
+    in_hand_until_answered: bool = True
+    recover_between_reads: bool = True
+    claim_skips_in_hand: bool = True
+    confirmed_start: bool = True
+    cancel_is_no_success: bool = True
+    retire_only_empty: bool = True
+    release_is_uncounted: bool = True
+    release_only_ended: bool = True
+
+    # crashes.py
+    claim_keeps_count: bool = True
+    starts_are_marked: bool = True
+    mark_once: bool = True
+    crashes_travel: bool = True
+    no_crashes_travel_too: bool = True
+    last_start_alone: bool = True
