@@ -10,6 +10,7 @@ from eventbus.admin.lag import LAG_LIMIT
 from eventbus.admin.letters import DeadEntry, DeadLetter, Filter
 from eventbus.admin.records import (
     ConsumerInfo,
+    DeadGroup,
     Entry,
     GroupInfo,
     Lag,
@@ -27,6 +28,7 @@ __all__ = [
     "Census",
     "ConsumerInfo",
     "DeadEntry",
+    "DeadGroup",
     "DeadLetter",
     "DeadLetters",
     "Discarded",

@@ -9,7 +9,7 @@ from eventbus.admin.counting import UNSERVED, Unserved
 from eventbus.admin.dead_letters import DeadLetters
 from eventbus.admin.group_changes import abandon, rename
 from eventbus.admin.groups import STREAM, describe_groups, kind_of, list_pending
-from eventbus.admin.records import Entry, PendingInfo, ServerInfo, TopicInfo, TopicSummary
+from eventbus.admin.records import DeadGroup, Entry, PendingInfo, ServerInfo, TopicInfo, TopicSummary
 from eventbus.admin.replies import glob_escaped, pairs, seconds_since, text
 from eventbus.admin.trimming import check_limits, plan
 from eventbus.errors import BackendRefused, NotFound
@@ -135,6 +135,20 @@ class Admin:
         """The dead letters of a group: to list, show, redrive, discard and export."""
         return DeadLetters(self._wire, self._group(topic, group), topic=Topic.of(topic).name)
 
+    async def dead_letter_groups(self, topic: str | Topic) -> list[DeadGroup]:
+        """Name the groups of a topic that have dead letters, abandoned ones included.
+
+        Redis cost:
+            A SCAN over the whole database, then three commands a group.
+        """
+        stream, now, found = self.stream(topic), await self._now(), list[DeadGroup]()
+        head = keys.dead(stream, "")
+        for key in sorted(await self._scan(f"{glob_escaped(head)}*", STREAM)):
+            oldest, newest = [await self._edge(key, now, newest=newest) for newest in (False, True)]
+            if oldest is not None and newest is not None:
+                found.append(DeadGroup(key.removeprefix(head), await self._wire.one("XLEN", key), oldest, newest))
+        return found
+
     async def groups(self, topic: str | Topic) -> tuple[GroupInfo, ...] | None:
         """Describe the groups of a topic, or answer None where there is no such stream. Costs what `topic` costs."""
         found = await self.topic(topic)
@@ -248,13 +262,17 @@ class Admin:
         return await self._now() / 1000
 
     async def _streams(self) -> set[str]:
-        """The streams whose `{t}:groups` exists. A SCAN may name a key twice."""
+        """The streams whose `{t}:groups` exists."""
         head, tail = keys.groups("\0").split("\0")
-        pattern = f"{glob_escaped(head + self._prefix)}*{glob_escaped(tail)}"
+        found = await self._scan(f"{glob_escaped(head + self._prefix)}*{glob_escaped(tail)}", "set")
+        return {name.removeprefix(head).removesuffix(tail) for name in found}
+
+    async def _scan(self, pattern: str, kind: str) -> set[str]:
+        """The keys of one Redis type that match. A SCAN may name a key twice."""
         cursor, found = b"0", set[str]()
         while True:
-            cursor, names = await self._wire.one(*("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", "set"))
-            found.update(text(name).removeprefix(head).removesuffix(tail) for name in names)
+            cursor, names = await self._wire.one(*("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", kind))
+            found.update(map(text, names))
             if cursor == b"0":
                 return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +26,7 @@ INTERVAL: Final = 15.0
 """Seconds between two countings: what Prometheus usually waits between two scrapes."""
 
 SOON: Final = 1.0
-"""Seconds until the next look where this process has not written its own heartbeat yet."""
+"""Seconds until the next look where this process does not consume yet, or has not written its heartbeat."""
 
 STALE: Final = 3 * INTERVAL
 """Seconds after which a counting is not shown any more: an old number looks like a calm group."""
@@ -55,6 +56,9 @@ class _Taken(NamedTuple):
     unserved: tuple[Unserved, ...]
 
 
+_NOTHING: Final = _Taken(-math.inf, (), ())
+
+
 class Census:
     """Count what the groups of a bus owe; in each group, one process does it for all.
 
@@ -75,58 +79,68 @@ class Census:
         XRANGEs of 100 entries, payloads included.
 
     Args:
+        consumed: Says which subscriptions this process consumes now.
         interval: Seconds between two countings.
         clock: Seconds that only go forward.
     """
 
-    def __init__(self, *, interval: float = INTERVAL, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        consumed: Callable[[], Sequence[Subscription]],
+        *,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._consumed = consumed
         self._interval = interval
         self._clock = clock
-        self._taken = _Taken(0.0, (), ())
+        self._taken = _NOTHING
         self._refused: set[str] = set()
 
     @property
     def groups(self) -> tuple[GroupCensus, ...]:
         """The groups that this process counted lately. May be asked from any thread."""
-        taken = self._taken
-        return taken.groups if self._clock() - taken.at < STALE else ()
+        return self._fresh().groups
 
     @property
     def unserved(self) -> tuple[Unserved, ...]:
         """Groups of the same topics that nobody has served for a day."""
-        taken = self._taken
-        return taken.unserved if self._clock() - taken.at < STALE else ()
+        return self._fresh().unserved
 
-    async def run(self, connections: Connections, name: str, subscriptions: Sequence[Subscription], alive: Alive) -> None:
+    def _fresh(self) -> _Taken:
+        taken = self._taken
+        return taken if self._consumed() and self._clock() - taken.at < STALE else _NOTHING
+
+    async def run(self, connections: Connections, name: str, alive: Alive) -> None:
         """Count until cancelled.
 
         Args:
             connections: Where Redis is.
             name: This process's consumer name.
-            subscriptions: Whose groups.
             alive: Called after each counting.
         """
         wire = Wire(connections, "counting what groups owe")
         try:
             while True:
-                announced = await self.run_once(wire, name, subscriptions)
+                counted = await self.run_once(wire, name)
                 alive()
-                await anyio.sleep(self._interval if announced else min(SOON, self._interval))
+                await anyio.sleep(self._interval if counted else min(SOON, self._interval))
         finally:
             await wire.close()
 
-    async def run_once(self, wire: Wire, name: str, subscriptions: Sequence[Subscription]) -> bool:
+    async def run_once(self, wire: Wire, name: str) -> bool:
         """Count the groups in which this process is elected.
 
         Returns:
-            Whether this process could be elected: it has a heartbeat in every group.
+            Whether this process could be elected: it consumes, and has a heartbeat in every group.
 
         Raises:
             BackendUnavailable: No answer; the last numbers stay until they are stale.
         """
         groups: list[GroupCensus] = []
         unserved: dict[tuple[str, str], Unserved] = {}
-        announced = True
+        subscriptions = self._consumed()
+        announced = bool(subscriptions)
         for subscription in subscriptions:
             try:
                 members, now = await _look(wire, subscription)

@@ -169,16 +169,21 @@ def read_entry(entry_id: bytes, fields: Sequence[bytes]) -> DeadEntry:
     return DeadEntry(letter, _text(_named(block).get(b"ebtraceback", b"")), original, block)
 
 
-def as_line(entry: DeadEntry, topic: str) -> bytes:
-    """A whole dead letter as one JSON line.
+def described(entry: DeadEntry, topic: str) -> dict[str, object]:
+    """A whole dead letter for JSON.
 
     What is known about it stands first; `fields` are the original names and values in their order, `block` are
     those of eventbus. Bytes that are not UTF-8 stand as base64 in `name_base64` and `value_base64`: nothing is lost.
     """
     letter = entry.letter
     known = {name: getattr(letter, name) for name in letter.__slots__}
-    document = {"topic": topic, **known, "traceback": entry.traceback}
-    return orjson.dumps(document | {"fields": pairs_of(entry.fields), "block": pairs_of(entry.block)}) + b"\n"
+    parts = {"traceback": entry.traceback, "fields": pairs_of(entry.fields), "block": pairs_of(entry.block)}
+    return {"topic": topic, **known, **parts}
+
+
+def as_line(entry: DeadEntry, topic: str) -> bytes:
+    """The same as one line."""
+    return orjson.dumps(described(entry, topic)) + b"\n"
 
 
 def pairs_of(fields: Sequence[bytes]) -> list[dict[str, str]]:

@@ -185,3 +185,20 @@ class PendingInfo:
     retry: bool
     total: int
     entries: tuple[PendingEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadGroup:
+    """A group that has dead letters.
+
+    Attributes:
+        group: Its name; it may have been abandoned.
+        dead: How many.
+        oldest: The first of them.
+        newest: The last.
+    """
+
+    group: str
+    dead: int
+    oldest: Entry
+    newest: Entry

@@ -1,4 +1,4 @@
-"""The command line: `eventbus run`, `publish`, `tail`, `info`, `pending`."""
+"""The command line: `eventbus run`, `publish`, `tail`, `info`, `pending`, `dead`, `groups`, `trim`."""
 
 from eventbus.cli.entry import main
 

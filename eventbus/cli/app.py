@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from eventbus.cli.dead import dead
 from eventbus.cli.exits import EPILOG, Code, reported
+from eventbus.cli.group_changes import trim as trim_topic
+from eventbus.cli.groups import groups
 from eventbus.cli.info import show_topic, show_topics
 from eventbus.cli.loops import run_loop
-from eventbus.cli.moments import parse_beginning
+from eventbus.cli.moments import parse_beginning, parse_span
 from eventbus.cli.options import Output, OutputOption, Prefix, PrefixForBus, Url, UrlForBus
 from eventbus.cli.payloads import make_event
 from eventbus.cli.pending import show_pending
@@ -32,6 +35,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(dead, name="dead")
+app.add_typer(groups, name="groups")
 
 
 class LogFormat(StrEnum):
@@ -172,7 +177,7 @@ def info(
 
     LAG is what a group was not given yet; where the server does not know it, it is counted, up to 10,000
     (then 10000+). PENDING was given to a consumer and is not settled. RETRY is the same for the group's
-    private retry stream. IDLE is how long ago a consumer last asked for entries
+    private retry stream, PARKED waits for its time (DUE: the time has come), DEAD are dead letters. IDLE is how long ago a consumer last asked for entries
     (before Redis 7.2: was last given one).
     """  # noqa: D301 - click reads the character, not the escape
     with reported():
@@ -203,3 +208,46 @@ def pending(
     """  # noqa: D301 - click reads the character, not the escape
     with reported():
         run_loop(show_pending(topic, group, url=url, prefix=prefix, consumer=consumer, count=count, output=output))
+
+
+@app.command(epilog=EPILOG)
+def trim(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    *,
+    max_len: Annotated[int | None, typer.Option(min=0, metavar="N", help="Entries to keep.")] = None,
+    max_age: Annotated[str | None, typer.Option(metavar="SPAN", help="How long to keep an entry: 7d, 12h, 1h30m.")] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="Also what groups have not handled: it is lost to them.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="To the entry; else whole nodes of some 100, far cheaper.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what an exact trim would remove.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = None,
+    prefix: Prefix = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Remove old entries of a topic, by hand, beyond a length, an age or both.
+
+    \b
+    eventbus trim orders --max-len 10000
+    eventbus trim orders --max-age 7d --dry-run
+    eventbus trim orders --max-len 1000000 --hard
+
+    Only what every group has handled goes, groups of other programs included; a group that Redis has lost stops
+    trimming until a service serves it again or it is abandoned. --hard removes what is beyond the limits whether
+    or not it was handled, counts it, and asks first.
+    """  # noqa: D301 - as above
+    with reported():
+        age = None if max_age is None else parse_span(max_age, "--max-age")
+        run_loop(
+            trim_topic(
+                topic,
+                max_len=max_len,
+                max_age=age,
+                hard=hard,
+                exact=exact,
+                dry_run=dry_run,
+                yes=yes,
+                url=url,
+                prefix=prefix,
+                output=output,
+            )
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from eventbus.errors import BackendUnavailable, CodecError, ConfigurationError, EventBusError
+from eventbus.errors import BackendUnavailable, CodecError, ConfigurationError, EventBusError, NotFound
 from eventbus.observe import escaped
 
 if TYPE_CHECKING:
@@ -26,18 +26,14 @@ class Code(IntEnum):
     INTERRUPTED = 130
 
 
-class NotFound(EventBusError):
-    """There is no such topic or group."""
-
-
 EPILOG: Final = """\
 \b
 Exit codes:
     0  done
-    1  failed: Redis refused, or a worker did not end as asked
+    1  failed: Redis refused, what is in use cannot be changed, or a worker did not end as asked
     2  the command line, the settings or the event are wrong; nothing was written
     3  Redis does not answer
-    4  no such topic or group
+    4  no such topic, group or dead letter
   130  interrupted
 
 Redis is taken from --url, else from EVENTBUS_URL (which keeps a password out of the process list):

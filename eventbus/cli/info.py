@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventbus.admin import Admin
-from eventbus.cli.exits import NotFound
 from eventbus.cli.options import Output, connected
 from eventbus.cli.render import NOTHING, document, line, seconds, size, table
+from eventbus.errors import NotFound
 
 if TYPE_CHECKING:
-    from eventbus.admin import ServerInfo, TopicInfo, TopicSummary
+    from eventbus.admin import GroupInfo, ServerInfo, TopicInfo, TopicSummary
     from eventbus.admin.records import Entry
 
 
@@ -60,8 +60,8 @@ def _show(found: TopicInfo, server: ServerInfo) -> None:
         return
     line("")
     table(
-        ("GROUP", "LAG", "PENDING", "RETRY", "CONSUMERS", "LAST DELIVERED"),
-        [(group.name, group.lag, group.pending, group.retry_entries, len(group.consumers), group.last_delivered) for group in found.groups],
+        ("GROUP", "LAG", "PENDING", "RETRY", "PARKED", "DUE", "DEAD", "CONSUMERS", "LAST DELIVERED"),
+        map(_group, found.groups),
     )
     rows = [
         (group.name, each.name, each.pending, each.retry_pending, seconds(each.idle)) for group in found.groups for each in group.consumers
@@ -69,6 +69,11 @@ def _show(found: TopicInfo, server: ServerInfo) -> None:
     if rows:
         line("")
         table(("GROUP", "CONSUMER", "PENDING", "RETRY", "IDLE"), rows)
+
+
+def _group(group: GroupInfo) -> tuple[object, ...]:
+    owed = (group.lag, group.pending, group.retry_entries, group.parked, group.due, group.dead)
+    return (group.name, *owed, len(group.consumers), group.last_delivered)
 
 
 def _server(server: ServerInfo) -> str:

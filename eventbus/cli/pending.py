@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventbus.admin import Admin
-from eventbus.cli.exits import NotFound, say
+from eventbus.cli.exits import say
 from eventbus.cli.options import Output, connected
 from eventbus.cli.render import document, line, seconds, table
+from eventbus.errors import NotFound
 
 if TYPE_CHECKING:
     from eventbus.admin import PendingInfo

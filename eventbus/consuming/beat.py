@@ -76,8 +76,9 @@ class Beat:
             due = loop.time() + self._every
             await self.run_once()
             alive()
-            await anyio.sleep(max(0.0, due - loop.time()))
-            self._notice(loop.time() - due)
+            wake = max(due, loop.time())
+            await anyio.sleep(wake - loop.time())
+            self._notice(loop.time() - wake)
 
     async def run_once(self) -> None:
         """Renew everything in hand now.

@@ -81,6 +81,7 @@ class Claimer:
         self._clock = asyncio.get_running_loop().time
         self._sweeps = Sweeps(lease=settings.lease, interval=settings.claim_interval, now=self._clock())
         self._wake = asyncio.Event()
+        self._window = asyncio.Lock()
         self.stopping = asyncio.Event()
 
     def waited(self, seconds: float) -> None:
@@ -92,10 +93,12 @@ class Claimer:
         self._sweeps.hurry(now=self._clock())
         self._wake.set()
 
-    def stop(self) -> None:
-        """Begin no further window."""
+    async def stop(self) -> None:
+        """Begin no further window; returns when none is under way."""
         self.stopping.set()
         self._wake.set()
+        async with self._window:
+            pass
 
     async def run(self, alive: Alive) -> None:
         """Sweep whenever it is time, until `stop`."""
@@ -124,19 +127,22 @@ class Claimer:
                 await self._membership.heal(token)
 
     async def _walk(self, *, private: bool) -> None:
-        cursor = b""
-        while not self.stopping.is_set():
+        cursor: bytes | None = b""
+        while cursor is not None and not self.stopping.is_set():
             await self._until_room()
-            sent = self._clock()
-            claimed = await self._claim(cursor, private=private)
-            if claimed.token != self._membership.token:
-                await self._membership.heal(self._membership.token)  # made anew, by us or by another
-            if not claimed.token:
-                return  # what was taken under no token is recovered under the new one
-            await self._take(claimed, private=private, sent=sent)
-            cursor = claimed.cursor
-            if not cursor:
-                return
+            async with self._window:
+                cursor = None if self.stopping.is_set() else await self._look(cursor, private=private)
+
+    async def _look(self, cursor: bytes, *, private: bool) -> bytes | None:
+        """Take over from one window; returns where the next begins, None at the end."""
+        sent = self._clock()
+        claimed = await self._claim(cursor, private=private)
+        if claimed.token != self._membership.token:
+            await self._membership.heal(self._membership.token)  # made anew, by us or by another
+        if not claimed.token:
+            return None  # what was taken under no token is recovered under the new one
+        await self._take(claimed, private=private, sent=sent)
+        return claimed.cursor or None
 
     async def _claim(self, cursor: bytes, *, private: bool) -> Claimed:
         waiting = sum(map(is_last, self._in_hand))

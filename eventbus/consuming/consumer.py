@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.rooms import Rooms
@@ -156,10 +158,10 @@ class Consumer:
 
     async def stop_taking(self) -> None:
         """Take no more in hand, and give up at once what never started. Returns when no read is in flight."""
-        self.claimer.stop()
-        self.promoter.stop()
         self.executors.release_waiting()
-        await self.fetcher.stop()
+        async with anyio.create_task_group() as tasks:
+            for source in (self.fetcher, self.claimer, self.promoter):
+                tasks.start_soon(source.stop)
         self.executors.release_waiting()
 
     async def flush(self) -> None:
@@ -168,15 +170,18 @@ class Consumer:
         await self.mover.flush()
 
     async def rescue(self) -> None:
-        """Write copies of what is still in hand although its group was lost: nothing in Redis knows it."""
+        """Write copies of what is still in hand although its group was lost: nothing in Redis knows it.
+
+        Likewise what was cut from the stream.
+        """
         if not len(self.in_hand):
             return
         await self.beat.run_once()  # it may have been lost a moment ago
         token = self.membership.token
-        orphans = [each for each in self.in_hand if each.token != token and not each.settling]
+        orphans = [each for each in self.in_hand if (each.token != token or each.cut) and not each.settling]
         if orphans:
             await self.mover.rescue(orphans)
-            _log.error("%s: %d events whose group had been lost were written again at exit", self.subscription, len(orphans))
+            _log.error("%s: %d events that only this process held were written again at exit", self.subscription, len(orphans))
 
     async def leave(self) -> None:
         """Close the reader and remove this consumer, if it owes nothing."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from eventbus.delivery import CRASHES, Backoff, Ended, Ending
+from eventbus.delivery import CRASHES, Backoff, Ended, Ending, type_of
 from eventbus.errors import BackendError
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ class Gate:
     async def _admit(self, delivery: Delivery) -> Ended | None:
         if delivery.marked_first:
             if delivery.crashes >= CRASHES:
-                return Ended(Ending.CRASHED, f"{delivery.crashes} starts of it were lost with their process or their lease")
+                reason = f"{delivery.crashes} starts of it were lost with their process or their lease"
+                return Ended(Ending.CRASHED, reason, type=type_of(delivery.fields))
             if is_last(delivery):
                 await self._alone.enter(delivery)
         while not delivery.lost and not delivery.cut and delivery.token == self._membership.token:

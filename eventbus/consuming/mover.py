@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eventbus.delivery import Decision, Outcome, dead_letter, hop
+from eventbus.delivery import Decision, Outcome, carry, dead_letter, hop
 from eventbus.streams import Copy, Destination, Moved
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ class _Move:
         match self.decision.outcome:
             case Outcome.RELEASE:
                 return Destination.RETRY
-            case Outcome.RETRY | Outcome.HOP:
+            case Outcome.RETRY:
                 return Destination.PARKED if self.decision.delay else Destination.RETRY
+            case Outcome.HOP:
+                return Destination.PARKED
             case Outcome.DEAD:
                 return Destination.DEAD
             case _:
@@ -134,7 +136,7 @@ class Mover:
 
     async def rescue(self, deliveries: Sequence[Delivery]) -> None:
         """Write copies of deliveries whose group was lost and that nothing in Redis knows any more."""
-        copies = [Copy(each.entry_id, [*each.fields, *each.carried.fields()]) for each in deliveries]
+        copies = [Copy(each.entry_id, [*each.fields, *carry(each).fields()]) for each in deliveries]
         if copies:
             await self._commands.rescue(copies, Destination.RETRY)
             self._counts.rescued += len(copies)
@@ -176,11 +178,10 @@ class Mover:
             case Moved.DONE:
                 self._done(move, written=True)
             case Moved.TAKEN | Moved.GONE:
-                # On the second try of an unanswered move it means that the first one was executed.
-                if again:
-                    self._done(move, written=True)
-                elif move.delivery.cut:
+                if move.delivery.cut:
                     move.delivery.lost = True  # buried by another consumer, while the event is here
+                elif again:  # on the second try of an unanswered move: the first one was executed
+                    self._done(move, written=True)
                 else:
                     self._lose(move)
 

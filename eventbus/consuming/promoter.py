@@ -60,6 +60,7 @@ class Promoter:
         self._clock = asyncio.get_running_loop().time
         self._due = self._clock()
         self._wake = asyncio.Event()
+        self._pass = asyncio.Lock()
         self.stopping = asyncio.Event()
 
     def parked(self, delay: float) -> None:
@@ -69,16 +70,19 @@ class Promoter:
             self._due = due
             self._wake.set()
 
-    def stop(self) -> None:
-        """Promote no more."""
+    async def stop(self) -> None:
+        """Promote no more; returns when nothing is under way."""
         self.stopping.set()
         self._wake.set()
+        async with self._pass:
+            pass
 
     async def run(self, alive: Alive) -> None:
         """Promote whenever something is due, until `stop`."""
         while not self.stopping.is_set():
             self._due = self._clock() + self._most  # before the script: what is parked meanwhile comes sooner
-            wait = await self.run_once()
+            async with self._pass:
+                wait = None if self.stopping.is_set() else await self.run_once()
             alive()
             if wait is not None:
                 self.parked(wait)

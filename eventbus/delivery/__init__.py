@@ -9,9 +9,9 @@ from eventbus.delivery.handlers import Middleware
 from eventbus.delivery.letter import dead_letter, timestamp
 from eventbus.delivery.loop import Alive
 from eventbus.delivery.observer import Handled, Observer
-from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, decide, hop
+from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, carry, decide, hop
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
-from eventbus.delivery.resolution import Ready, resolve
+from eventbus.delivery.resolution import Ready, resolve, type_of
 from eventbus.delivery.retry import Exponential, Retry, exponential
 from eventbus.delivery.settings import Settings, check_arguments
 from eventbus.delivery.settings import resolve as resolve_settings
@@ -56,6 +56,7 @@ __all__ = [
     "Subscription",
     "Surroundings",
     "Topics",
+    "carry",
     "check_arguments",
     "check_durability",
     "compile_subscriptions",
@@ -67,4 +68,5 @@ __all__ = [
     "resolve_settings",
     "split",
     "timestamp",
+    "type_of",
 ]

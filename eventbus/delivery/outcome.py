@@ -20,6 +20,10 @@ UNHANDLED: Final = 86_400.0
 """Seconds that an event of a declared type waits for a member that knows it, before it is dead-lettered."""
 
 
+SHORTEST_HOP: Final = 1.0
+"""Seconds that an event of a declared type is parked at least, whatever the retry policy says."""
+
+
 class Ending(Enum):
     """How a delivery ended in this process."""
 
@@ -171,4 +175,4 @@ def hop(delivery: Delivery, retry: Retry, *, now: float) -> Decision:
     carried = replace(carried, hops=carried.hops + 1, hopped=int(first * 1000))
     if now - first >= UNHANDLED:
         return Decision(Outcome.DEAD, carried, reason="unhandled")
-    return Decision(Outcome.HOP, carried, delay=retry.delay(carried.hops))
+    return Decision(Outcome.HOP, carried, delay=max(SHORTEST_HOP, retry.delay(carried.hops)))

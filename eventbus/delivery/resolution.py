@@ -33,12 +33,12 @@ def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
             return _foreign(subscription, fields)
         return _enveloped(subscription, envelope)
     except DecodeError as error:
-        return Ended(Ending.UNDECODABLE, str(error), type=_type_of(fields))
+        return Ended(Ending.UNDECODABLE, str(error), type=type_of(fields))
     except Exception as error:  # noqa: BLE001 - one entry must not end what reads all of them; its text may show values
-        return Ended(Ending.UNDECODABLE, f"it cannot be read: {type(error).__name__}", type=_type_of(fields))
+        return Ended(Ending.UNDECODABLE, f"it cannot be read: {type(error).__name__}", type=type_of(fields))
 
 
-def _type_of(fields: list[bytes]) -> str:
+def type_of(fields: list[bytes]) -> str:
     """What an entry says it is, for its dead letter; nobody has checked it."""
     for at in range(0, len(fields) - 1, 2):
         if fields[at] == b"type":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -11,7 +10,7 @@ from eventbus.errors import ConfigurationError
 from eventbus.events import is_count, is_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Errors: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from eventbus.consuming import Consumer
     from eventbus.observe.ledger import Numbers
-    from eventbus.observe.views import CensusView, GroupView, Reconnecting
+    from eventbus.observe.views import CensusView, GroupView
+    from eventbus.streams import Wire
 
 GROUP: Final = ("topic", "group")
 
@@ -74,6 +75,7 @@ OF_CONSUMERS: Final = (
     _of_consumer("failed", "handler_failures", "Runs of a handler that raised."),
     _of_consumer("rejected", "rejected", "Events that a handler rejected."),
     _of_consumer("timed_out", "handler_timeouts", "Runs of a handler that its timeout ended."),
+    _of_consumer("deferred", "deferred", "Events that a handler put off."),
     _of_consumer("retried", "retries", "Entries parked to be run again."),
     _of_consumer("promoted", "promoted", "Parked entries that were due and came back."),
     _of_consumer("skipped", "skipped", "Entries of a type that no member of the group ever declared."),
@@ -165,9 +167,9 @@ def count_janitor(counts: object) -> Numbers:
     return _fields(OF_JANITOR, counts, ())
 
 
-def count_reconnects(wire: Reconnecting) -> Numbers:
+def count_reconnects(wire: Wire) -> Numbers:
     """How often a connection was made again."""
-    return {RECONNECTS.at(): wire.reconnects}
+    return {RECONNECTS.at(): max(0, wire.opened - 1)}
 
 
 def gauge_consumer(consumer: Consumer) -> Iterator[tuple[Series, int]]:

@@ -19,7 +19,9 @@ BLOCKED: Final = 5.0
 """Seconds without a turn after which an event loop counts as blocked: no healthy handler holds it for one, and a
 lease, 30 by default, has time left for a restart by whoever probes."""
 
-RUNNING: Final = "running"
+WELL: Final = ("starting", "running")
+"""A loop that is starting has begun its first pass and has not failed; some wait in it for their first work."""
+
 FAILING: Final = "failing"
 
 _OURS: Final = frozenset(
@@ -79,7 +81,8 @@ class LoopState:
 
     Attributes:
         name: What it does and for what.
-        health: starting, running, failing or stopped.
+        health: "starting" until its first pass went well (which may be the first that had work), "running",
+            "failing" or "stopped".
         failures: Failures since the last pass that went well.
         last_error: What it failed of last, "" where it never did. Of a foreign exception the class only, whose
             text may show a payload.
@@ -96,7 +99,7 @@ class Readiness:
     """Whether a bus does its work.
 
     Attributes:
-        ready: It consumes, and every loop is running.
+        ready: It consumes what it subscribes to, and no loop fails or has stopped.
         reason: Why it is not, in words; "ready" where it is.
         loops: All of them.
     """
@@ -128,8 +131,8 @@ def _trouble(bus: Supervised, loops: tuple[LoopView, ...], states: tuple[LoopSta
         return f"failing: {', '.join(failing)}"
     if len(bus.consumers) < len(bus.subscriptions):
         return "not consuming: it joins its groups, or has left them"
-    others = [state.name for state in states if state.health != RUNNING]
-    return f"not running yet: {', '.join(others)}" if others else ""
+    others = [state.name for state in states if state.health not in WELL]
+    return f"not running: {', '.join(others)}" if others else ""
 
 
 def _said(error: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from eventbus.delivery.observer import Handled
+    from eventbus.delivery import Handled
 
 LABELS: Final = ("topic", "group", "type")
 

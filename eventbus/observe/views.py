@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from enum import Enum
 
     from eventbus.consuming import Consumer
-    from eventbus.delivery.observer import Observer
+    from eventbus.delivery import Observer
     from eventbus.publishing import Publisher
+    from eventbus.streams import Wire
 
 
 class Counting(Protocol):
@@ -19,13 +20,6 @@ class Counting(Protocol):
 
     @property
     def counts(self) -> Any: ...
-
-
-class Reconnecting(Protocol):
-    """A connection that is made again when it is lost."""
-
-    @property
-    def reconnects(self) -> int: ...
 
 
 class RuntimeView(Protocol):
@@ -36,7 +30,7 @@ class RuntimeView(Protocol):
     @property
     def janitor(self) -> Counting: ...
     @property
-    def wire(self) -> Reconnecting: ...
+    def wire(self) -> Wire: ...
 
 
 class LagView(Protocol):

@@ -68,7 +68,7 @@ def sum_up(show: Show, trouble: str | None, screen: Screen) -> int:
         named = ", ".join(f"{event_type} {event_id}" for event_id, event_type in list(missing.items())[:NAMED])
         screen.say(f"missing in {group}: {named}{f' and {len(missing) - NAMED} more' if len(missing) > NAMED else ''}")
     screen.say(f"{totals.events} events, {totals.repeated} deliveries handled more than once")
-    screen.say(f"{len(show.replacements)} workers replaced while they held entries")
+    screen.say(f"{len(show.replacements)} workers killed while they held entries")
     screen.say(f"({LEGEND})")
     screen.say(str(totals))
     return 1 if trouble or totals.missing else 0
@@ -78,23 +78,23 @@ def parse(arguments: Sequence[str] | None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m services.demo",
-        description="Run the sensor and order services on a Redis server of their own, replace busy workers, "
+        description="Run the sensor and order services on a Redis server of their own, kill busy workers with -9, "
         "and count what was published and handled, outside the bus.",
         epilog=f"The last line is `published N handled N missing N`; {LEGEND}. Exit code 0 if nothing is missing, "
         "else 1. Ctrl-C drains and ends; once more ends at once.",
     )
     parser.add_argument("--seconds", type=_seconds, help="how long events are made (default: until Ctrl-C)")
-    parser.add_argument("--replace-every", type=_seconds, default=5.0, help="seconds between two replaced workers (default 5)")
+    parser.add_argument("--kill-every", type=_seconds, default=5.0, help="seconds between two killed workers (default 5)")
     parser.add_argument("--stall", type=_seconds, default=10.0, help="seconds without any movement until the rest is missing (default 10)")
     parser.add_argument("--app", action="append", default=[], metavar="NAME=TARGET", help="run another target as an app")
     names = sorted(app.name for app in PLAN)
-    parser.add_argument("--replace", action="append", default=[], choices=names, help="replace workers of this app only (may be repeated)")
+    parser.add_argument("--kill", action="append", default=[], choices=names, help="kill workers of this app only (may be repeated)")
     found = parser.parse_args(arguments)
     try:
         plan = with_targets(PLAN, found.app)
     except ValueError as error:
         parser.error(str(error))
-    return Options(plan, found.seconds, found.replace_every, found.stall, frozenset(found.replace))
+    return Options(plan, found.seconds, found.kill_every, found.stall, frozenset(found.kill))
 
 
 def _seconds(text: str) -> float:

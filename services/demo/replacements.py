@@ -1,4 +1,4 @@
-"""Replaces workers in the middle of their work: whom, when, and what was seen of it."""
+"""Kills workers in the middle of their work: whom, when, and what was seen of it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from services.demo.processes import Worker
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A worker that was stopped while it held entries.
+    """A worker that was killed while it held entries.
 
     Attributes:
         at: Seconds since the start.
-        worker: Who was stopped.
+        worker: Who was killed.
         held: Entries it held at that moment.
         successor: Who was started instead.
     """
@@ -27,7 +27,7 @@ class Replacement:
     def __str__(self) -> str:
         """What happened, in a line."""
         held = f"{self.held} entr{'y' if self.held == 1 else 'ies'}"
-        return f"{self.at:4.0f} s  {self.worker} stopped while it held {held}; {self.successor} takes its place"
+        return f"{self.at:4.0f} s  {self.worker} killed (-9) while it held {held}; {self.successor} takes its place"
 
 
 def held_by(worker: Worker, looks: Mapping[Group, Look]) -> int:

@@ -104,7 +104,7 @@ def one_line(snapshot: Snapshot) -> str:
     handled = sum(row.per_second for row in snapshot.groups)
     return (
         f"{snapshot.elapsed:4.0f} s  {snapshot.phase:<9} {totals}  |  {published:.0f} events/s published, "
-        f"{handled:.0f} deliveries/s handled  |  {snapshot.workers} workers, {len(snapshot.replaced)} replaced"
+        f"{handled:.0f} deliveries/s handled  |  {snapshot.workers} workers, {len(snapshot.replaced)} killed"
     )
 
 

@@ -42,16 +42,16 @@ class Options:
     Attributes:
         plan: What it runs.
         seconds: How long events are made; None until interrupted.
-        replace_every: Seconds between two replacements.
+        kill_every: Seconds between two kills.
         stall: Seconds after which what has not moved counts as missing.
-        replace: Names of the apps whose workers are replaced; empty for all.
+        kill: Names of the apps whose workers are killed; empty for all.
     """
 
     plan: tuple[App, ...]
     seconds: float | None = None
-    replace_every: float = 5.0
+    kill_every: float = 5.0
     stall: float = 10.0
-    replace: frozenset[str] = frozenset()
+    kill: frozenset[str] = frozenset()
 
 
 class Interrupt:
@@ -135,12 +135,12 @@ class Show:
     async def _disturb(self) -> None:
         self._phase = "running"
         begin = time.monotonic()
-        due = begin + self._options.replace_every
+        due = begin + self._options.kill_every
         seconds = float("inf") if self._options.seconds is None else self._options.seconds
         while time.monotonic() < begin + seconds and not self._interrupt.asked.is_set():
             await self._tick()
             if time.monotonic() >= due and await self._replace_one():
-                due = time.monotonic() + self._options.replace_every
+                due = time.monotonic() + self._options.kill_every
 
     async def _drain(self) -> None:
         self._phase = "draining"
@@ -193,14 +193,14 @@ class Show:
             self._moved = time.monotonic()
 
     async def _replace_one(self) -> bool:
-        """Stop one busy worker and start another; False where nobody holds anything just now."""
-        chosen = self._options.replace
+        """Kill one busy worker and start another; False where nobody holds anything just now."""
+        chosen = self._options.kill
         workers = [worker for worker in self._crew.running() if not chosen or worker.app.name in chosen]
         for worker in candidates(workers, self._looks, self.replacements):
             with worker.frozen():
                 held = held_by(worker, await look_at_all(self._redis, worker.app.groups))
                 if held:
-                    worker.stop()
+                    worker.kill()
             if held:
                 successor = await self._crew.start(worker.app)
                 self.replacements.append(Replacement(self._elapsed(), worker, held, successor))

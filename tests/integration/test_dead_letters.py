@@ -74,7 +74,7 @@ async def test_a_page_describes_dead_letters_without_their_payload(dead, redis_c
     assert (one.attempts, one.deliveries, one.crashes, one.redrives, one.trimmed) == (5, 1, 0, 0, False)
     assert (one.group, one.consumer, one.failed) == ("charge", "billing.host.1.abc", "2026-11-21T07:16:59.123Z")
     assert len(one.event_id) == 36
-    assert one.size > 500
+    assert one.size > 400
     assert (two.id, two.reason, two.attempts) == (second, "rejected", 1)
     assert "9.99" not in repr([one, two])
 
@@ -188,15 +188,18 @@ async def test_two_redrives_at_once_redrive_each_dead_letter_once(connections, r
     await make_group(redis_client)
     await bury(redis_client, *(letter(number) for number in range(600)))
     async with Admin(connections) as one, Admin(connections) as two:
+        await asyncio.gather(one.now(), two.now())  # both are connected, so that they run side by side
         found = await asyncio.gather(*(admin.dead_letters("orders", "charge").redrive(Filter()) for admin in (one, two)))
     assert sum(each.done for each in found) == 600
-    assert all(each.done for each in found)
+    assert any(each.missing for each in found)  # they met
     assert (await redis_client.xlen(RETRY), await redis_client.xlen(DEAD)) == (600, 0)
 
 
 async def test_a_filter_redrives_what_it_means_and_what_dies_meanwhile_stays(dead, redis_client):
     """An event that fails again at once is not redriven for ever."""
-    await bury(redis_client, *(letter(number, error="builtins.TimeoutError" if number % 2 else "builtins.ValueError") for number in range(20)))
+    await bury(
+        redis_client, *(letter(number, error="builtins.TimeoutError" if number % 2 else "builtins.ValueError") for number in range(20))
+    )
     again = []
 
     async def dies_again(_):
@@ -277,7 +280,10 @@ async def test_a_group_that_nobody_would_read_is_not_redriven_to(admin, redis_cl
 async def test_at_maxmemory_a_redrive_is_refused_and_changes_nothing(own_server):
     """XADD stands first."""
     server = own_server()
-    async with Redis.from_url(server.url, decode_responses=True) as client, Admin(Connections(Address.parse(server.url), name="t")) as admin:
+    async with (
+        Redis.from_url(server.url, decode_responses=True) as client,
+        Admin(Connections(Address.parse(server.url), name="t")) as admin,
+    ):
         await make_group(client)
         await bury(client, letter(1))
         await client.config_set("maxmemory", 1)

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from eventbus import BackendRefused
-from eventbus.streams import COUNT_LIMIT, Address, Connections, Group, GroupCommands, Wire
+from eventbus.streams import COUNT_LIMIT, Address, Connections, Group, GroupCommands, Member, Wire
+
+MEMBER = Member("billing", 30.0, {}, b"{}")
 
 
 @asynccontextmanager
@@ -66,7 +68,7 @@ async def test_groups_that_are_named_are_left_out_of_the_unserved_ones(redis_url
     """Those of the same process that have no heartbeat yet, say."""
     for name in ("one", "two", "old"):
         async with commands(redis_url, name) as group:
-            await group.ensure(start="0", service="billing")
+            await group.ensure(MEMBER, start="0")
     async with commands(redis_url, "one") as group:
         assert await group.unserved("billing", silence=30) == ["old", "two"]
         assert await group.unserved("billing", silence=30, besides={"two"}) == ["old"]
@@ -77,7 +79,7 @@ async def test_groups_that_are_named_are_left_out_of_the_unserved_ones(redis_url
 async def test_the_backlog_of_a_group_that_is_lost_is_refused_as_that(redis_url, redis_client, lost):
     """Whether its stream is gone, or only the group of it."""
     async with commands(redis_url) as group:
-        await group.ensure(start="0", service="billing")
+        await group.ensure(MEMBER, start="0")
         if lost == "the group":
             await redis_client.xgroup_destroy("orders", "charge")
         else:

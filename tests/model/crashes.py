@@ -22,6 +22,7 @@ SLOTS = 2
 """Handlers that one process runs at a time; it holds one entry more than that."""
 
 WAITING, PENDING, DONE, DEAD = "waiting", "pending", "done", "dead"
+WAITS, ASKS, RUNS = "waits", "asks", "runs"  # ASKS: its start is marked, as far as this process knows or not; it has a slot
 NOBODY, GONE = -1, -2
 NEVER = -1
 """`carried` of a copy that was never claimed: it is not marked when it starts."""
@@ -45,7 +46,12 @@ class Held(NamedTuple):
     event: int
     count: int
     marked_first: bool
-    runs: bool = False
+    phase: str = WAITS
+
+    @property
+    def begun(self) -> bool:
+        """Whether its process would take this start with it."""
+        return self.phase != WAITS
 
 
 class Worker(NamedTuple):
@@ -122,7 +128,7 @@ class Crashes:
             yield from self._faulty(state, me, worker)
             yield from self._take(state, me, worker)
             for held in worker.hand:
-                yield from self._run(state, me, worker, held) if held.runs else self._wait(state, me, worker, held)
+                yield from self._run(state, me, worker, held) if held.phase == RUNS else self._wait(state, me, worker, held)
 
     def _faulty(self, state: State, me: int, worker: Worker) -> Iterator[Step]:
         if not worker.hand:
@@ -133,20 +139,19 @@ class Crashes:
             yield Step(f"{_who(me)} is paused", _put(_spend(state, "pauses"), me, worker._replace(paused=True)), fault=True)
 
     def _die(self, state: State, me: int, worker: Worker) -> State:
-        running = {held.event for held in worker.hand if held.runs}
+        begun = {held.event for held in worker.hand if held.begun}
         entries = [
-            entry._replace(owner=GONE if entry.owner == me else entry.owner, lost=min(entry.lost + (event in running), CRASHES))
+            entry._replace(owner=GONE if entry.owner == me else entry.owner, lost=_capped(entry.lost + (event in begun)))
             for event, entry in enumerate(state.entries)
         ]
         return _put(state._replace(entries=tuple(entries)), me, Worker())
 
     def _go_on(self, state: State, me: int, worker: Worker) -> State:
-        """What was taken meanwhile is dropped; its start counts as lost."""
+        """What was taken meanwhile is dropped."""
         for held in worker.hand:
             entry = state.entries[held.event]
             if entry.owner != me:
                 worker = worker._replace(hand=without(worker.hand, held))
-                state = _set(state, held.event, entry._replace(lost=min(entry.lost + held.runs, CRASHES)))
             else:
                 state = _set(state, held.event, entry._replace(stale=False))
         return _put(state, me, worker._replace(paused=False))
@@ -170,7 +175,8 @@ class Crashes:
     def _claim(self, state: State, me: int, worker: Worker, event: int) -> Iterator[Step]:
         entry = state.entries[event]
         count = entry.count if self._rules.claim_keeps_count else entry.count + 1
-        claimed = _set(state, event, entry._replace(owner=me, count=count, stale=False))
+        lost = entry.owner >= 0 and any(held.event == event and held.begun for held in state.workers[entry.owner].hand)
+        claimed = _set(state, event, entry._replace(owner=me, count=count, stale=False, lost=_capped(entry.lost + lost)))
         says = f"{_who(me)} claims {_name(event)} (count {count})"
         yield Step(says, _hold(claimed, me, worker, Held(event, count, marked_first=True)))
         if state.faults.lost_replies:
@@ -183,28 +189,29 @@ class Crashes:
         if held.marked_first and _lost_starts(held, entry) >= CRASHES:
             yield Step(f"{who} dead-letters {name}: its starts are spent", _settle(state, me, held, place=DEAD))
             return
-        if self._may_start(state, worker, held):
+        if held.begun or self._may_start(state, worker, held):
             yield from self._start(state, me, worker, held)
         if state.faults.releases:
             yield Step(f"{who} stops, and releases {name}, which never started", self._release(state, me, held), fault=True)
 
     def _may_start(self, state: State, worker: Worker, held: Held) -> bool:
-        running = [each for each in worker.hand if each.runs]
-        lasts = [each for each in running if _is_last(each, state.entries[each.event])]
+        begun = [each for each in worker.hand if each.begun]
+        lasts = [each for each in begun if _is_last(each, state.entries[each.event])]
         alone = not (lasts and _is_last(held, state.entries[held.event])) or not self._rules.last_start_alone
-        return len(running) < SLOTS and alone
+        return len(begun) < SLOTS and alone
 
     def _start(self, state: State, me: int, worker: Worker, held: Held) -> Iterator[Step]:
-        entry, says = state.entries[held.event], f"{_who(me)} starts {_name(held.event)}"
-        started = held._replace(runs=True)
+        entry, who, name = state.entries[held.event], _who(me), _name(held.event)
+        started, asking = (worker._replace(hand=swapped(worker.hand, held, held._replace(phase=phase))) for phase in (RUNS, ASKS))
         if not held.marked_first or not self._rules.starts_are_marked:
-            yield Step(says, _put(state, me, worker._replace(hand=swapped(worker.hand, held, started))))
+            yield Step(f"{who} starts {name}", _put(state, me, started))
             return
-        first = entry.count == held.count or not self._rules.mark_once
-        marked = _set(state, held.event, entry._replace(count=entry.count + first))
-        yield Step(f"{says}, marked (count {entry.count + first})", _put(marked, me, worker._replace(hand=swapped(worker.hand, held, started))))
+        count = entry.count + (entry.count == held.count or not self._rules.mark_once)
+        marked = _set(state, held.event, entry._replace(count=count))
+        yield Step(f"{who} marks (count {count}) and starts {name}", _put(marked, me, started))
         if state.faults.lost_replies:
-            yield Step(f"{_who(me)} marks {_name(held.event)} (count {entry.count + first}); the reply is lost", _spend(marked, "lost_replies"), fault=True)
+            unanswered = _spend(_put(marked, me, asking), "lost_replies")
+            yield Step(f"{who} marks {name} (count {count}); the reply is lost", unanswered, fault=True)
 
     def _run(self, state: State, me: int, worker: Worker, held: Held) -> Iterator[Step]:
         entry, name = state.entries[held.event], _name(held.event)
@@ -223,6 +230,10 @@ class Crashes:
             if not carried and not self._rules.no_crashes_travel_too:
                 carried = NEVER
         return _settle(_spend(state, "releases"), me, held, place=WAITING, carried=carried)
+
+
+def _capped(lost: int) -> int:
+    return min(lost, CRASHES)
 
 
 def _lost_starts(held: Held, entry: Entry) -> int:

@@ -134,7 +134,12 @@ class Delivery:
         owners = {copy.generation: copy.owner for copy in state.copies if copy.owner != NOBODY}
         for me, worker in enumerate(state.workers):
             for held in worker.hand:
-                if worker.life != PAUSED and held.sure and held.phase in {WAITS, RUNS} and owners.get(held.generation, me) != self._name(me):
+                if (
+                    worker.life != PAUSED
+                    and held.sure
+                    and held.phase in {WAITS, RUNS}
+                    and owners.get(held.generation, me) != self._name(me)
+                ):
                     return Violation(Property.KEPT_LEASE, f"{_who(me)} works on it, and its row is another's")
         return None
 
@@ -338,7 +343,9 @@ class Delivery:
             elif held.phase == RUNS:
                 yield Step(f"{who}'s handler ends by the cancel at the deadline", cut)
                 if not self._rules.release_only_ended:
-                    yield Step(f"{who} releases a handler that does not end", _release(state, me, held, self._copy(held._replace(phase=CUT))))
+                    yield Step(
+                        f"{who} releases a handler that does not end", _release(state, me, held, self._copy(held._replace(phase=CUT)))
+                    )
         if all(held.phase in {RUNS, DEAF} for held in worker.hand) and not worker.socket:
             left = " with a handler that does not end; its entry is left to the lease" if worker.hand else ""
             yield Step(f"{who} exits{left}", self._end(state, me)._replace(disturbed=state.disturbed or bool(worker.hand)))

@@ -22,5 +22,6 @@ class Property(Enum):
     ATTEMPTS = "only runs that failed count as attempts"
     INNOCENT = "an event that kills nobody is not dead-lettered for crashes"
     POISON = "an event that kills its process is stopped by its budget"
+    SERVED = "an event is not given up beside a member that knows it"
     DRAINS = "everything can be settled from everywhere"
     """Without a further fault. Else something is stranded."""

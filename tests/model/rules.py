@@ -33,3 +33,18 @@ class Rules:
     crashes_travel: bool = True
     no_crashes_travel_too: bool = True
     last_start_alone: bool = True
+
+    # hops.py
+    registry_decides: bool = True
+    drop_looks_up: bool = True
+    fenced_drop: bool = True
+    lease_of_doubt: bool = True
+    hops_go_to_who_knows: bool = True
+
+    # trim.py
+    trim_in_one_step: bool = True
+    watermark_is_the_smaller: bool = True
+    missing_group_stops_trim: bool = True
+    heal_before_watermark: bool = True
+    seek_lowers_watermark: bool = True
+    ids_are_numbers: bool = True

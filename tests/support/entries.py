@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 from eventbus.delivery import Declarations, Delivery, Policy, Settings, Subscription, Topics, compile_subscriptions
 from eventbus.events import Event, encode
@@ -12,16 +13,16 @@ SETTINGS = Settings(url="redis://nowhere", service="billing")
 _places = count(1)
 
 
-def subscription(handler, *, spec: object = OrderCreated, concurrency: int | None = None, settings: Settings = SETTINGS) -> Subscription:
+def subscription(handler, *, spec: object = OrderCreated, settings: Settings = SETTINGS, **policies: Any) -> Subscription:
     """Subscribe one handler as group `charge`."""
     declarations = Declarations()
-    policy = Policy(concurrency=concurrency)
+    policy = Policy(**policies)
     declarations.declare(spec, group="charge", topic=None, middleware=(), policy=policy)(handler)
     (compiled,) = compile_subscriptions(declarations, settings, topics=Topics())
     return compiled
 
 
-def delivery(event: Event | None = None, *, entry_id: bytes = b"", private: bool = False, token: str = "token") -> Delivery:
+def delivery(event: Event | None = None, *, entry_id: bytes = b"", private: bool = False, token: str = "token", **facts: Any) -> Delivery:
     """An entry that was read, at a place of its own unless one is named."""
     fields = encode(event, source="/shop") if event else []
-    return Delivery(entry_id or b"%d-0" % next(_places), fields, private, token)
+    return Delivery(entry_id or b"%d-0" % next(_places), fields, private, token, **facts)

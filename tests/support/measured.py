@@ -25,11 +25,11 @@ def consumer(topic: str = "orders", group: str = "charge", *, running: int = 0, 
     )
 
 
-def runtime(*, reconnects: int = 0, trimmed: int = 0, cut_unread: int = 0, **published: int) -> Any:
+def runtime(*, opened: int = 1, trimmed: int = 0, cut_unread: int = 0, **published: int) -> Any:
     return SimpleNamespace(
         publisher=SimpleNamespace(counts=PublishCounts(**published)),
         janitor=SimpleNamespace(counts=SimpleNamespace(trimmed=trimmed, cut_unread=cut_unread)),
-        wire=SimpleNamespace(reconnects=reconnects),
+        wire=SimpleNamespace(opened=opened),
     )
 
 

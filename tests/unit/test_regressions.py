@@ -155,12 +155,12 @@ def test_the_time_of_an_entry_with_an_id_that_is_no_time():
     assert ctx.time
 
 
-async def test_what_an_old_groups_handler_left_is_not_left_in_the_new_group():
-    in_hand = InHand(5)
+async def test_what_an_old_groups_handler_still_holds_is_unknown_to_the_new_group():
+    in_hand = InHand(5, 5)
     old = delivery(entry_id=b"1-0", token="old")
     in_hand.take(old)
-    in_hand.regrouped()
-    in_hand.leave(old)
+    assert in_hand.unknown([b"1-0"], private=False, token="new") == [b"1-0"]
+    in_hand.settled(old)
     assert in_hand.unknown([b"1-0"], private=False, token="new") == [b"1-0"]
 
 

@@ -21,7 +21,7 @@ for i = 7, #ARGV, 2 do mine[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local facts = redis.call('HMGET', KEYS[6], 'healed', 'lease')
 local incomplete = redis.call('EXISTS', KEYS[5]) == 0 or (facts[1] and now - tonumber(facts[1]) < tonumber(facts[2] or 0))
 local counts = {promoted = 0, missing = 0, dropped = 0, newer = 0, unhandled = 0}
-local hopping, left = 0, {}
+local hopping, left, ordinary = {}, {}, {}
 
 local function value(fields, name, from, to)
   for i = from, to, 2 do
@@ -62,9 +62,8 @@ local function hop(id, fields, ours)
   local name = value(fields, 'type', 1, ours - 1) or ''
   local version = tonumber(value(fields, 'dataversion', 1, ours - 1) or 1) or 1
   local known = tonumber(redis.call('HGET', KEYS[5], name) or -1)
-  if (mine[name] or -1) >= version and credit > hopping then
-    hopping = hopping + 1
-    promote(id, fields)
+  if (mine[name] or -1) >= version then
+    hopping[#hopping + 1] = {id, fields}
   elseif incomplete then
     left[#left + 1] = id
   elseif known < 0 then
@@ -87,21 +86,39 @@ for _, id in ipairs(ids) do
     counts.missing = counts.missing + 1
   else
     local ours = block(entry[2])
-    if value(entry[2], 'ebhops', ours, #entry[2]) then hop(id, entry[2], ours) else promote(id, entry[2]) end
+    if value(entry[2], 'ebhops', ours, #entry[2]) then
+      hop(id, entry[2], ours)
+    else
+      ordinary[#ordinary + 1] = {id, entry[2]}
+    end
   end
 end
+
+-- What hops is read here and now: first what stands before it, then itself, as far as there is credit.
+local given = {}
+local function read()
+  if #given >= credit then return end
+  local reply = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', credit - #given, 'STREAMS', KEYS[3], '>')
+  if reply and reply.err then return reply.err end
+  for _, entry in ipairs(reply and reply[1][2] or {}) do given[#given + 1] = entry end
+end
+
+if #hopping > 0 then
+  local wrong = read()
+  if wrong then return redis.error_reply(wrong) end
+  local free = credit - #given
+  for at, copy in ipairs(hopping) do
+    if at <= free then promote(copy[1], copy[2]) else left[#left + 1] = copy[1] end
+  end
+  read()
+end
+for _, copy in ipairs(ordinary) do promote(copy[1], copy[2]) end
 
 -- Copies that wait for a member that knows them must not hide what is due behind them.
 if #left == limit then
   for _, id in ipairs(left) do redis.call('ZADD', KEYS[2], now + 1000, id) end
 end
 
-local given = {}
-if hopping > 0 then
-  local reply = redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', credit, 'STREAMS', KEYS[3], '>')
-  if reply and reply.err then return redis.error_reply(reply.err) end
-  given = reply and reply[1][2] or {}
-end
 local following = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local wait = following[2] and math.max(0, tonumber(following[2]) - now) or -1
 if #ids == limit then wait = 0 end

@@ -63,7 +63,7 @@ def test_whatever_is_elected_is_one():
 
 def test_nothing_is_shown_before_anything_was_counted():
     """Nothing is not 0."""
-    census = Census(clock=lambda: STALE / 2)
+    census = Census(lambda: ["orders/charge"], clock=lambda: STALE / 2)
     assert (census.groups, census.unserved) == ((), ())
 
 

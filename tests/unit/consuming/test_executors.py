@@ -11,21 +11,50 @@ import pytest
 
 from eventbus.consuming.executors import Executors
 from eventbus.consuming.work import Work
-from eventbus.delivery import Ending, Surroundings
+from eventbus.delivery import Ended, Ending, Surroundings
+from eventbus.errors import Reject, RetryLater
 from tests.support.entries import delivery, subscription
 from tests.support.events import OrderCreated, OrderPaid
 
 
+class Gate:
+    """Lets everything pass, unless it is told otherwise."""
+
+    def __init__(self):
+        self.closed, self.refuses = set(), None
+        self.asked, self.opened = asyncio.Event(), asyncio.Event()
+        self.left = []
+
+    def passes(self, each):
+        return each not in self.closed
+
+    async def admit(self, each):
+        self.asked.set()
+        await self.opened.wait()
+        return self.refuses
+
+    def leave(self, each):
+        self.left.append(each)
+
+
 class Floor:
-    """Executors with the queue before them and a list behind them."""
+    """Executors with the queue and the gate before them and a list behind them."""
 
-    def __init__(self, handler, concurrency=1):
-        self.work, self.ended, self._more = Work(), [], asyncio.Event()
-        compiled = subscription(handler, concurrency=concurrency)
-        self.executors = Executors(compiled, Surroundings("orders", "charge", None, None), self.work, self._finish)
+    def __init__(self, handler, concurrency=1, **policy):
+        self.work, self.gate, self.seen = Work(), Gate(), []
+        self.ended, self._more = [], asyncio.Event()
+        self.subscription = subscription(handler, concurrency=concurrency, **policy)
+        self.executors = Executors(
+            subscription=self.subscription,
+            around=Surroundings("orders", "charge", None, None),
+            work=self.work,
+            gate=self.gate,
+            finish=self._finish,
+            observers=[self.seen.append],
+        )
 
-    def _finish(self, finished, ending, reason):
-        self.ended.append((finished, ending, reason))
+    def _finish(self, finished, ended):
+        self.ended.append((finished, ended))
         self._more.set()
 
     def put(self, *ids):
@@ -38,7 +67,7 @@ class Floor:
         while len(self.ended) < count:
             self._more.clear()
             await self._more.wait()
-        return [ending for _, ending, _ in self.ended]
+        return [ended.ending for _, ended in self.ended]
 
     @asynccontextmanager
     async def open(self):
@@ -70,7 +99,7 @@ async def test_each_delivery_is_handled_and_finished_once():
         put = floor.put("1", "2", "3")
         assert await floor.after(3) == [Ending.HANDLED] * 3
     assert seen == ["1", "2", "3"]
-    assert [finished for finished, *_ in floor.ended] == put
+    assert [finished for finished, _ in floor.ended] == put
 
 
 async def test_never_more_run_than_the_concurrency_allows_and_never_fewer_than_there_is_work():
@@ -170,7 +199,7 @@ async def test_a_handler_that_raises_is_a_failed_event_and_nothing_else(caplog):
     async with floor.open():
         floor.put("bad", "good")
         assert await floor.after(2) == [Ending.RAISED, Ending.HANDLED]
-    assert floor.ended[0][2] == "its handler raised"
+    assert floor.ended[0][1].reason == "its handler raised"
     (record,) = caplog.records
     assert record.exc_info[1].args == ("no money",)
     assert record.eventbus["event_id"] in record.getMessage()
@@ -221,18 +250,18 @@ async def test_cutting_ends_what_runs_and_what_never_started_and_executors_go_on
         await turns()
         assert not idle.done()
         floor.executors.cut()
-        assert [finished for finished, *_ in floor.ended] == put[2:]
+        assert [finished for finished, _ in floor.ended] == put[2:]
         await idle
         assert await floor.after(3) == [Ending.CUT] * 3
-        assert len({reason for _, _, reason in floor.ended}) == 2
+        assert len({ended.reason for _, ended in floor.ended}) == 2
         # Both executors still stand, and nothing of the cancellation is left: one of a handler's own is its failure.
         floor.put("own", "own", "after", "after")
         endings = await floor.after(7)
         assert sorted(ending.name for ending in endings[3:]) == ["HANDLED", "HANDLED", "RAISED", "RAISED"]
 
 
-async def test_cutting_does_not_wait_for_a_thread():
-    """It cannot be stopped; what it still does is nobody's success."""
+async def test_a_thread_cannot_be_cut_and_its_own_end_decides():
+    """What it did is done: its success is one."""
     started, release = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
@@ -245,8 +274,10 @@ async def test_cutting_does_not_wait_for_a_thread():
         floor.put("1")
         await started.wait()
         floor.executors.cut()
-        assert await floor.after(1) == [Ending.CUT]
+        await turns()
+        assert (floor.ended, floor.executors.running) == ([], 1)
         release.set()
+        assert await floor.after(1) == [Ending.HANDLED]
 
 
 async def test_ending_the_executors_ends_their_handlers_without_an_ending():
@@ -277,8 +308,8 @@ async def test_what_is_not_for_a_handler_is_finished_with_the_reason():
     async with floor.open():
         floor.work.put([delivery(OrderPaid(order_id="1")), delivery()])
         assert await floor.after(2) == [Ending.NOBODY, Ending.UNDECODABLE]
-    assert "OrderPaid" in floor.ended[0][2]
-    assert "foreign=" in floor.ended[1][2]
+    assert "OrderPaid" in floor.ended[0][1].reason
+    assert "foreign=" in floor.ended[1][1].reason
 
 
 async def test_idle_executors_are_not_waited_for():
@@ -290,3 +321,271 @@ async def test_idle_executors_are_not_waited_for():
     async with floor.open():
         await floor.executors.wait_until_idle()
         assert floor.executors.running == 0
+
+
+async def test_what_the_gate_refuses_is_never_run():
+    """It is finished as the gate says, and leaves it."""
+    ran = []
+
+    async def handler(event: OrderCreated):
+        ran.append(event)
+
+    floor = Floor(handler)
+    floor.gate.refuses = Ended(Ending.CRASHED, "too often")
+    async with floor.open():
+        (put,) = floor.put("1")
+        floor.gate.closed.add(put)
+        floor.gate.opened.set()
+        await floor.after(1)
+    assert (ran, floor.ended, floor.gate.left) == ([], [(put, floor.gate.refuses)], [put])
+
+
+async def test_what_waits_at_the_gate_has_not_started_and_starts_when_it_is_let_in():
+    """Nothing of it is decoded before."""
+    ran = []
+
+    async def handler(event: OrderCreated):
+        ran.append(event.order_id)
+
+    floor = Floor(handler)
+    async with floor.open():
+        (put,) = floor.put("1")
+        floor.gate.closed.add(put)
+        await floor.gate.asked.wait()
+        assert (floor.executors.running, floor.executors.busy(), ran) == (0, [], [])
+        floor.gate.opened.set()
+        assert await floor.after(1) == [Ending.HANDLED]
+    assert (ran, floor.gate.left) == (["1"], [put])
+
+
+async def test_releasing_what_waits_reaches_the_queue_and_the_gate_and_leaves_alone_what_runs():
+    """What never started goes to others at once; handlers get the drain."""
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def handler(event: OrderCreated):
+        started.set()
+        await release.wait()
+
+    floor = Floor(handler, concurrency=2)
+    async with floor.open():
+        (running,) = floor.put("running")
+        await started.wait()
+        at_the_gate, queued = floor.put("at the gate", "queued")
+        floor.gate.closed.add(at_the_gate)
+        await floor.gate.asked.wait()
+        floor.executors.release_waiting()
+        await floor.after(2)
+        assert {id(each): ended.ending for each, ended in floor.ended} == {id(queued): Ending.CUT, id(at_the_gate): Ending.CUT}
+        assert floor.executors.running == 1
+        release.set()
+        assert (await floor.after(3))[-1] is Ending.HANDLED
+        assert floor.ended[-1][0] is running
+        floor.put("after")  # both executors still stand
+        assert (await floor.after(4))[-1] is Ending.HANDLED
+
+
+async def test_a_delivery_that_is_let_in_in_the_moment_it_is_released_has_one_ending():
+    """The gate opened, and before the executor went on the shutdown began."""
+    ran = []
+
+    async def handler(event: OrderCreated):
+        ran.append(event)
+
+    floor = Floor(handler)
+    async with floor.open():
+        (put,) = floor.put("1")
+        floor.gate.closed.add(put)
+        await floor.gate.asked.wait()
+        floor.gate.opened.set()
+        floor.executors.release_waiting()
+        assert await floor.after(1) == [Ending.CUT]
+        floor.put("2")
+        assert await floor.after(2) == [Ending.CUT, Ending.HANDLED]
+    assert [event.order_id for event in ran] == ["2"]
+
+
+@pytest.mark.parametrize("where", ["queue", "gate", "handler"])
+async def test_a_lost_delivery_ends_wherever_it_is(where):
+    """It is another consumer's now: it does not start, and does not go on."""
+    started = asyncio.Event()
+
+    async def handler(event: OrderCreated):
+        started.set()
+        if event.order_id != "after":
+            await asyncio.Event().wait()
+
+    floor = Floor(handler)
+    async with floor.open():
+        put = floor.put("first", "queued") if where == "queue" else floor.put("lost")
+        lost = put[-1]
+        if where == "gate":
+            floor.gate.closed.add(lost)
+            await floor.gate.asked.wait()
+        else:
+            await started.wait()
+        floor.executors.lose(lost)
+        await floor.after(1)
+        assert [(each, ended.ending) for each, ended in floor.ended] == [(lost, Ending.LOST)]
+        floor.executors.cut()
+        floor.put("after")
+        await floor.after(len(put) + 1)
+        assert floor.ended[-1][1].ending is Ending.HANDLED
+
+
+async def test_a_handler_that_was_asked_to_stop_has_no_success_and_no_failure_of_its_own():
+    """Whatever it makes of its cancellation, the reason it was asked for decides."""
+    floors = []
+    for raises in (None, RuntimeError("at the end"), Reject("no"), RetryLater(1)):
+        started = asyncio.Event()
+
+        async def handler(event: OrderCreated, raises=raises, started=started):
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if raises is not None:
+                    raise raises from None
+
+        floor = Floor(handler)
+        async with floor.open():
+            (put,) = floor.put("1")
+            await started.wait()
+            floor.executors.lose(put)
+            await floor.after(1)
+        floors.append(floor)
+    assert [floor.ended[0][1].ending for floor in floors] == [Ending.LOST] * 4
+
+
+async def test_of_two_reasons_to_stop_the_first_counts():
+    """Its lease was lost; that the drain ended too makes it nobody's to release."""
+    started = asyncio.Event()
+
+    async def handler(event: OrderCreated):
+        started.set()
+        await asyncio.Event().wait()
+
+    floor = Floor(handler)
+    async with floor.open():
+        (put,) = floor.put("1")
+        await started.wait()
+        floor.executors.lose(put)
+        floor.executors.cut()
+        assert await floor.after(1) == [Ending.LOST]
+
+
+async def test_a_handler_beyond_its_timeout_is_cancelled_and_has_failed_with_a_timeout():
+    """Its policy decides about a TimeoutError; the executor goes on."""
+
+    async def handler(event: OrderCreated):
+        if event.order_id == "slow":
+            await asyncio.Event().wait()
+
+    floor = Floor(handler, timeout=0.02)
+    async with floor.open():
+        floor.put("slow", "quick")
+        assert await floor.after(2) == [Ending.TIMED_OUT, Ending.HANDLED]
+    ended = floor.ended[0][1]
+    assert (type(ended.error), str(ended.error), ended.type) == (TimeoutError, "the handler did not end within 0.02 s", "OrderCreated")
+
+
+async def test_the_wait_at_the_gate_is_no_part_of_the_timeout():
+    """It is the handler's time."""
+
+    async def handler(event: OrderCreated): ...
+
+    floor = Floor(handler, timeout=0.01)
+    async with floor.open():
+        (put,) = floor.put("1")
+        floor.gate.closed.add(put)
+        await floor.gate.asked.wait()
+        await asyncio.sleep(0.05)  # several looks of the watcher: time itself is what is tested
+        assert floor.ended == []
+        floor.gate.opened.set()
+        assert await floor.after(1) == [Ending.HANDLED]
+
+
+async def test_a_thread_beyond_its_timeout_is_said_once_and_its_own_end_decides(caplog):
+    """Nothing can stop it."""
+    release, loop = threading.Event(), asyncio.get_running_loop()
+
+    def handler(event: OrderCreated):
+        release.wait(30)
+
+    floor = Floor(handler, timeout=0.01)
+    async with floor.open():
+        floor.put("1")
+        loop.call_later(0.1, release.set)
+        assert await floor.after(1) == [Ending.HANDLED]
+    (record,) = caplog.records
+    assert record.getMessage().endswith("runs in a thread for more than its timeout of 0.01 s; its own end decides")
+
+
+@pytest.mark.parametrize(
+    ("signal", "ending"), [(RetryLater(5), Ending.LATER), (RetryLater(0, count=False), Ending.LATER), (Reject("bad"), Ending.REJECTED)]
+)
+async def test_a_handlers_signals_are_endings_of_their_own_and_nothing_is_logged(signal, ending, caplog):
+    """They are decisions, not failures."""
+
+    async def handler(event: OrderCreated):
+        raise signal
+
+    floor = Floor(handler)
+    async with floor.open():
+        floor.put("1")
+        assert await floor.after(1) == [ending]
+    ended = floor.ended[0][1]
+    assert (ended.error, ended.type, caplog.text) == (signal, "OrderCreated", "")
+
+
+async def test_an_observer_is_told_of_each_run_and_of_nothing_else():
+    """What never reached a handler is no run."""
+
+    async def handler(event: OrderCreated):
+        if event.order_id == "bad":
+            raise RuntimeError
+
+    floor = Floor(handler)
+    async with floor.open():
+        floor.put("good", "bad")
+        floor.work.put([delivery(OrderPaid(order_id="1")), delivery()])
+        await floor.after(4)
+    assert [(each.type, each.ending) for each in floor.seen] == [("OrderCreated", Ending.HANDLED), ("OrderCreated", Ending.RAISED)]
+    for each in floor.seen:
+        assert each.subscription is floor.subscription
+        assert each.seconds >= 0
+        assert each.latency >= 0
+
+
+async def test_an_observer_that_raises_harms_neither_the_event_nor_the_others(caplog):
+    """An onlooker."""
+
+    async def handler(event: OrderCreated): ...
+
+    def fails(handled):
+        raise RuntimeError("no metrics today")
+
+    floor = Floor(handler)
+    floor.executors._observers = [fails, floor.seen.append]
+    async with floor.open():
+        floor.put("1", "2")
+        assert await floor.after(2) == [Ending.HANDLED] * 2
+    assert len(floor.seen) == 2
+    assert caplog.text.count("an observer raised") == 2
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+async def test_a_handler_may_end_the_program(end):
+    """It is the one thing that is not its own affair. The event has no ending: it stays pending."""
+    ran = asyncio.Event()
+
+    async def handler(event: OrderCreated):
+        ran.set()
+        raise end
+
+    floor = Floor(handler)
+    (put,) = floor.put("1")
+    run = floor.executors._execute(put)
+    with pytest.raises(end):
+        await run
+    assert ran.is_set()
+    assert floor.ended == []

@@ -20,8 +20,8 @@ class Commands:
         self.failure = failure
         self.besides = None
 
-    async def ensure(self, *, start, service):
-        return Ensured("token", created=True, known=False)
+    async def ensure(self, member, *, start, lost=False):
+        return Ensured("token", created=True, known=False, lease=member.lease)
 
     async def waiting_after(self, entry_id):
         if self.failure:
@@ -37,7 +37,7 @@ async def handler(event): ...
 
 
 def member(commands, **options):
-    return Membership(subscription(handler), SETTINGS, commands, InHand(1), Counts(), **options)
+    return Membership(subscription(handler), SETTINGS, commands, InHand(1, 1), Counts(), **options)
 
 
 @pytest.mark.parametrize("failure", [BackendRefused("no permission", code="NOPERM"), BackendUnavailable("no answer")])

@@ -41,7 +41,7 @@ class Desk:
     """A settler with everything around it."""
 
     def __init__(self):
-        self.server, self.in_hand, self.counts = Server(), InHand(10_000), Counts()
+        self.server, self.in_hand, self.counts = Server(), InHand(10_000, 0), Counts()
         self.settler = Settler(self.server, self.server, self.in_hand, self.counts)
 
     def add(self, *deliveries):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import model_validator
 
-from eventbus.delivery import Declarations, Ending, Policy, Ready, Settings, Topics, Unready, compile_subscriptions, resolve
+from eventbus.delivery import Declarations, Ended, Ending, Policy, Ready, Settings, Topics, compile_subscriptions, resolve
 from eventbus.events import Event, Flat, encode, identity
 
 SECRET = "s3cret"
@@ -82,7 +82,7 @@ def test_a_validator_may_choose_a_class_below_the_one_that_is_read(flat):
 def test_whatever_a_validator_makes_of_an_entry_there_is_an_answer(kind, flat):
     """A handler is given what its annotation says, or nothing."""
     found = resolve(shapes(), shape(kind, flat=flat))
-    assert isinstance(found, Unready)
+    assert isinstance(found, Ended)
     assert found.ending is Ending.UNDECODABLE
     assert found.reason.startswith("Shape cannot be read: ")
     assert SECRET not in found.reason
@@ -92,7 +92,7 @@ def test_a_defect_in_reading_is_an_answer_too(monkeypatch):
     """One entry must not end what reads all of them."""
     monkeypatch.setattr("eventbus.delivery.resolution.decode", lambda *_: defect())
     found = resolve(PLAIN, entry())
-    assert found == Unready(Ending.UNDECODABLE, "it cannot be read: RuntimeError")
+    assert found == Ended(Ending.UNDECODABLE, "it cannot be read: RuntimeError", type="Ordered")
 
 
 PLAIN, FOREIGN = subscription(), subscription(foreign=Flat(Ordered))
@@ -128,9 +128,25 @@ def test_an_entry_of_ours_is_ready_with_its_route_event_and_envelope():
 def test_what_is_not_given_to_a_handler_says_why(changes, ending, words):
     """In words for the log."""
     found = resolve(PLAIN, entry(**changes))
-    assert isinstance(found, Unready)
+    assert isinstance(found, Ended)
     assert found.ending is ending
     assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "event_type", "version"),
+    [
+        ({"type": b"Unheard", "dataversion": b"7"}, "Unheard", 7),
+        ({"dataversion": b"3"}, "Ordered", 3),
+        ({"data": b"{"}, "Ordered", 1),
+        ({"type": b"\xff", "specversion": b"0.3"}, "\ufffd", 1),
+        ({"type": None, "specversion": None}, "", 1),
+    ],
+)
+def test_what_is_not_given_to_a_handler_keeps_the_type_it_says_it_has(changes, event_type, version):
+    """The registry is asked about it, and its dead letter names it."""
+    found = resolve(PLAIN, entry(**changes))
+    assert (found.type, found.version) == (event_type, version)
 
 
 @pytest.mark.parametrize("version", [None, b"1", b"2"])
@@ -166,7 +182,7 @@ any_fields = st.lists(st.tuples(names, values), max_size=12).map(lambda pairs: [
 def test_whatever_bytes_stand_in_an_entry_there_is_an_answer(fields):
     """An entry from outside never raises into the loop."""
     for each in (PLAIN, FOREIGN):
-        assert isinstance(resolve(each, fields), Ready | Unready)
+        assert isinstance(resolve(each, fields), Ready | Ended)
 
 
 ATTRIBUTES = ("specversion", "id", "type", "source", "time", "dataversion", "partitionkey", "order_id")
@@ -177,7 +193,7 @@ def test_a_damaged_entry_of_ours_has_an_answer_too(changed, data):
     """Nearly right is what finds the gaps."""
     fields = entry(**changed, **({} if data is None else {"data": data}))
     for each in (PLAIN, FOREIGN):
-        assert isinstance(resolve(each, fields), Ready | Unready)
+        assert isinstance(resolve(each, fields), Ready | Ended)
 
 
 deep = st.recursive(
@@ -207,7 +223,7 @@ def test_no_reason_shows_what_stood_in_the_entry(value, how):
 def test_no_reason_shows_a_key_of_the_data():
     """Keys are payload as much as values are: addresses, names, tokens."""
     found = resolve(PLAIN, entry(data=b'{"order_id": "o-1", "extras": {"s3cret": "many"}}'))
-    assert found == Unready(Ending.UNDECODABLE, "Ordered cannot be read: extras.…: int_parsing")
+    assert found == Ended(Ending.UNDECODABLE, "Ordered cannot be read: extras.…: int_parsing", type="Ordered")
 
 
 @pytest.mark.parametrize("depth", [100, 1_000, 100_000])

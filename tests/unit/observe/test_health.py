@@ -114,17 +114,22 @@ def test_a_bus_whose_loops_all_run_is_ready():
         (bus(), "not open"),
         (bus(loop(), consumers=0), "not consuming"),
         (bus(loop(), consumers=1, subscriptions=2), "not consuming"),
-        (bus(loop(), loop("settling", Health.STARTING)), "not running yet: settling"),
-        (bus(loop(), loop("settling", Health.STOPPED)), "not running yet: settling"),
+        (bus(loop(), loop("settling", Health.STOPPED)), "not running: settling"),
         (bus(loop(), loop("settling", Health.FAILING, failures=2)), "failing: settling"),
     ],
-    ids=["not open", "joining", "joining the second", "starting", "stopped", "failing"],
+    ids=["not open", "joining", "joining the second", "stopped", "failing"],
 )
 def test_one_thing_that_is_not_so_is_enough(unready, reason):
     """And it is named."""
     found = readiness(unready)
     assert not found.ready
     assert reason in found.reason
+
+
+def test_a_loop_that_waits_for_its_first_work_keeps_nobody_waiting():
+    """Publishing is starting until something is published; a service that only consumes is ready all the same."""
+    found = readiness(bus(loop("publishing", Health.STARTING), loop()))
+    assert (found.ready, found.loops[0].health) == (True, "starting")
 
 
 def test_a_bus_that_drains_is_not_ready():

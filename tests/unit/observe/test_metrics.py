@@ -14,8 +14,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from eventbus import ConfigurationError, EventBus, LifecycleError
 from eventbus.admin import GroupCensus, Lag, Unserved
 from eventbus.consuming.counts import Counts
-from eventbus.delivery import Ending
-from eventbus.delivery.observer import Handled
+from eventbus.delivery import Ending, Handled
 from eventbus.observe.families import FAMILIES, OF_CONSUMERS, OF_PUBLISHER, OUTCOMES
 from eventbus.observe.prometheus import instrument
 from eventbus.publishing import PublishCounts
@@ -90,7 +89,7 @@ def test_dead_letters_are_counted_by_reason_and_known_reasons_begin_at_0(registr
 
 def test_what_the_whole_bus_counts_has_no_group(registry):
     """Publisher, janitor, connection."""
-    instrumented(registry, runtime=runtime(published=1, retries=2, refused=3, given_up=4, trimmed=5, cut_unread=6, reconnects=7), stuck=8)
+    instrumented(registry, runtime=runtime(published=1, retries=2, refused=3, given_up=4, trimmed=5, cut_unread=6, opened=8), stuck=8)
     names = ("published", "publish_retries", "publish_refused", "publish_given_up", "trimmed", "trimmed_unread", "reconnects")
     assert [registry.get_sample_value(f"eventbus_{name}_total") for name in names] == [1, 2, 3, 4, 5, 6, 7]
     assert registry.get_sample_value("eventbus_stuck_handlers") == 8

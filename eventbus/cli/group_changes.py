@@ -1,0 +1,138 @@
+"""`eventbus groups` and `eventbus trim`: what the commands do, and how they show it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventbus.admin import Admin
+from eventbus.admin.counting import UNSERVED
+from eventbus.cli.asking import confirm
+from eventbus.cli.exits import say
+from eventbus.cli.options import Output, connected
+from eventbus.cli.render import NOTHING, document, line, seconds, table
+from eventbus.errors import NotFound
+
+if TYPE_CHECKING:
+    from eventbus.admin import GroupInfo, Owed, TopicInfo
+    from eventbus.streams import Trimmed
+
+COLUMNS = ("TOPIC", "GROUP", "LAG", "PENDING", "RETRY", "PARKED", "DUE", "DEAD", "LIVING", "SERVED")
+
+
+async def list_groups(topic: str | None, *, url: str | None, prefix: str, output: Output) -> None:
+    """List the groups of a topic, or of all topics that have any."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        names = [each.topic for each in await admin.topics()] if topic is None else [topic]
+        found = [info for name in names if (info := await admin.topic(name)) is not None]
+    if topic is not None and not found:
+        raise NotFound(f"there is no topic {topic!r} (stream {prefix + topic!r}) on this server")
+    if output is Output.JSON:
+        for info in found:
+            _documents(info)
+    else:
+        _table(found)
+    for info in found:
+        _warn(info)
+
+
+async def rename(topic: str, old: str, new: str, *, url: str | None, prefix: str, output: Output) -> None:
+    """Give a group another name."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        await admin.rename_group(topic, old, new)
+    if output is Output.JSON:
+        document({"topic": topic, "old": old, "new": new})
+    else:
+        line(f"renamed  topic {topic}  group {old} is {new} now")
+
+
+async def abandon(topic: str, group: str, *, url: str | None, prefix: str, output: Output, dry_run: bool, yes: bool) -> None:
+    """Give up a group that nobody serves."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        owed = await admin.abandon_group(topic, group, dry_run=True)
+        if not dry_run:
+            confirm(f"group {group!r} of topic {topic!r} will be given up with what it owes ({_owed(owed)})", yes=yes)
+            owed = await admin.abandon_group(topic, group)
+    if output is Output.JSON:
+        document({"topic": topic, "group": group, "dry_run": dry_run, **{name: getattr(owed, name) for name in owed.__slots__}})
+        return
+    line(f"{'would abandon' if dry_run else 'abandoned'}  topic {topic}  group {group}  it owed: {_owed(owed)}")
+    if owed.dead:
+        line(f"its {owed.dead} dead letters are kept: eventbus dead list {topic} {group}")
+
+
+async def trim(
+    topic: str,
+    *,
+    max_len: int | None,
+    max_age: float | None,
+    hard: bool,
+    exact: bool,
+    dry_run: bool,
+    yes: bool,
+    url: str | None,
+    prefix: str,
+    output: Output,
+) -> None:
+    """Remove old entries of a topic."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        if hard and not dry_run and not yes:
+            planned = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=True, dry_run=True)
+            if planned.unread:
+                confirm(f"{planned.unread} entries of topic {topic!r} that are not handled by every group will be lost", yes=yes)
+        found = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=hard, exact=exact, dry_run=dry_run)
+    if output is Output.JSON:
+        document({"topic": topic, "dry_run": dry_run, **{name: getattr(found, name) for name in found.__slots__}})
+    else:
+        _show_trimmed(topic, found, dry_run=dry_run)
+    if found.missing:
+        names = ", ".join(found.missing)
+        say(f"lost groups stop trimming: {names}; start a service that serves them, or: eventbus groups abandon {topic} GROUP")
+
+
+def _show_trimmed(topic: str, found: Trimmed, *, dry_run: bool) -> None:
+    verb = "would trim" if dry_run else "trimmed"
+    line(f"{verb}  topic {topic}  removed {found.cut} settled, {found.unread} unsettled  left {found.left}")
+    if found.watermark is None:
+        line("no group: nothing is settled, only --hard removes entries")
+    elif found.holding:
+        line(f"settled before {found.watermark}, where {', '.join(found.holding)} stands")
+
+
+def _documents(info: TopicInfo) -> None:
+    for group in info.groups:
+        document({"topic": info.topic, "lost": False, **{name: getattr(group, name) for name in group.__slots__}})
+    for name in info.lost_groups:
+        document({"topic": info.topic, "lost": True, "name": name})
+
+
+def _table(found: list[TopicInfo]) -> None:
+    rows = [_row(info.topic, group) for info in found for group in info.groups]
+    if rows:
+        table(COLUMNS, rows)
+    for info in found:
+        for name in info.lost_groups:
+            line(f"lost  topic {info.topic}  group {name}: eventbus made it, and Redis does not have it any more")
+    if not rows and not any(info.lost_groups for info in found):
+        line("no groups")
+
+
+def _row(topic: str, group: GroupInfo) -> tuple[object, ...]:
+    served = NOTHING if group.served is None else f"{seconds(group.served)} ago"
+    counts = (group.lag, group.pending, group.retry_entries, group.parked, group.due, group.dead, group.living)
+    return (topic, group.name, *counts, served)
+
+
+def _warn(info: TopicInfo) -> None:
+    """Name what holds back trimming because nobody cares for it."""
+    for group in info.groups:
+        if group.ours and not group.living and (group.served is None or group.served >= UNSERVED):
+            since = "ever, as far as is known" if group.served is None else f"for {seconds(group.served)}"
+            say(
+                f"nobody has served group {group.name!r} of topic {info.topic!r} {since}; it holds back trimming: "
+                f"start its service, or: eventbus groups abandon {info.topic} {group.name}"
+            )
+
+
+def _owed(owed: Owed) -> str:
+    unread = "an unknown number" if owed.unread is None else f"{owed.unread}"
+    return f"{unread} unread, {owed.pending} pending, {owed.retry} to retry, {owed.parked} parked"

@@ -1,0 +1,119 @@
+"""What is done to the processes of a run, and when: decided before it begins, by its seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KINDS: Final = ("kill", "pause", "term", "redis", "cut", "hole", "drop", "delay", "split")
+
+MUST_BITE: Final = ("kill", "point", "poison", "pause", "cut", "hole", "drop", "redis")
+"""Faults of which each kind must force an entry to be handed over, or a command to be sent again, in every run."""
+
+MUST_HIT: Final = ("delay", "split", "term")
+"""Faults of which each kind must show the replies, or the held entries, that it met."""
+
+DROPPED: Final = ("XREADGROUP", "EVALSHA", "XADD")
+"""Commands whose replies are lost after their execution, in turn."""
+
+REDIS_DOWN: Final = (0.1, 1.0)
+LATE: Final = (0.02, 0.15)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        at: Seconds after the load began.
+        kind: One of `KINDS`.
+        places: Whom it meets, the first first.
+        seconds: How long it lasts; of a term: after how long each of its places is killed in the middle of its drain,
+            0 for never.
+        detail: Of a drop: the command. Of a delay: the seconds.
+    """
+
+    at: float
+    kind: str
+    places: tuple[str, ...]
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Menu:
+    """How many faults of each kind, over how long, and on whom.
+
+    Attributes:
+        seconds: Faults begin within so many seconds.
+        lease: A pause and a hole last for two to five of them.
+        workers: Their places.
+        publishers: Theirs.
+        counts: Faults by kind.
+        poison: Events that kill their worker.
+        points: Share of starts of a worker that end at a named point.
+    """
+
+    seconds: float
+    lease: float
+    workers: Sequence[str]
+    publishers: Sequence[str]
+    counts: dict[str, int]
+    poison: int = 0
+    points: float = 0.3
+
+
+@dataclass(slots=True)
+class Planner:
+    """Draws a schedule. The same seed and menu give the same one."""
+
+    menu: Menu
+    seed: str
+    _chance: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with the seed."""
+        self._chance = random.Random(f"faults {self.seed}")
+
+    def plan(self) -> list[Fault]:
+        """All faults, in order."""
+        found = [self._fault(kind, at, number) for kind in KINDS for number, at in enumerate(self._times(self.menu.counts.get(kind, 0)))]
+        return sorted(found, key=lambda fault: fault.at)
+
+    def poison(self, groups: Sequence[str]) -> list[tuple[float, str]]:
+        """When an event goes out that kills, and in which group; early enough for its last kill to be within the run."""
+        times = self._times(self.menu.poison)
+        last = max(0.0, self.menu.seconds - 5 * self.menu.lease)
+        return [(min(at, last), self._chance.choice(list(groups))) for at in times]
+
+    def _times(self, count: int) -> list[float]:
+        span = self.menu.seconds / max(1, count)
+        return [(number + self._chance.random()) * span for number in range(count)]
+
+    def _fault(self, kind: str, at: float, number: int) -> Fault:
+        chance, menu = self._chance, self.menu
+        everybody = [*menu.workers, *menu.publishers]
+        match kind:
+            case "kill":
+                return Fault(at, kind, (chance.choice(menu.workers),))
+            case "pause":
+                return Fault(at, kind, (chance.choice(menu.workers),), chance.uniform(2, 5) * menu.lease)
+            case "term":
+                # A storm: most workers at once, and every second time one of them is killed while it drains.
+                places = chance.sample(list(menu.workers), max(1, len(menu.workers) - number % 2))
+                return Fault(at, kind, tuple(places), chance.uniform(0.02, 0.4) if number % 2 else 0.0)
+            case "redis":
+                return Fault(at, kind, ("*",), chance.uniform(*REDIS_DOWN))
+            case "hole":
+                return Fault(at, kind, (chance.choice(everybody),), chance.uniform(1.5, 3) * menu.lease)
+            case "drop":
+                command = DROPPED[number % len(DROPPED)]
+                return Fault(at, kind, (chance.choice(menu.publishers if command == "XADD" else menu.workers),), detail=command)
+            case "delay":
+                return Fault(at, kind, (chance.choice(everybody),), chance.uniform(0.5, 2), f"{chance.uniform(*LATE):.3f}")
+            case _:
+                return Fault(at, kind, (chance.choice(everybody),), chance.uniform(0.3, 1))

@@ -1,0 +1,197 @@
+"""Rooms that note what passes through them: the commands of a worker with a history, and with points to die at."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from eventbus.delivery.carried import split
+from eventbus.errors import BackendRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+
+    from eventbus.streams import EntryCommands, GroupCommands, GroupReader
+    from tests.chaos.history import History
+    from tests.chaos.points import Points
+
+NUMBER: Final = re.compile(rb'"n":(\d+)')
+
+
+def place(entry_id: bytes, *, private: bool) -> str:
+    """Where a delivery stands, as histories write it."""
+    return f"r{entry_id.decode()}" if private else entry_id.decode()
+
+
+def places(ids: Iterable[bytes], *, private: bool) -> list[str]:
+    """The places of many."""
+    return [place(entry_id, private=private) for entry_id in ids]
+
+
+def _value(fields: Sequence[bytes], name: bytes) -> bytes:
+    for at in range(0, len(fields) - 1, 2):
+        if fields[at] == name:
+            return fields[at + 1]
+    return b""
+
+
+def number_of(fields: Sequence[bytes]) -> int:
+    """The event's number, read from its data; -1 where there is none."""
+    found = NUMBER.search(_value(fields, b"data"))
+    return int(found[1]) if found else -1
+
+
+class Tape:
+    """Notes the commands of one worker.
+
+    Args:
+        history: Where.
+        points: The points it passes.
+        known: The event types this worker knows. Numbers are remembered of others, for when they are dropped, and
+            of what was handed over before, for when its start is counted.
+    """
+
+    def __init__(self, history: History, points: Points, known: Collection[bytes]) -> None:
+        self._history = history
+        self._points = points
+        self._known = frozenset(known)
+        self._numbers: dict[tuple[str, str], int] = {}
+
+    async def call(self, op: str, group: str, made: Coroutine[Any, Any, Any], tell: Callable[[Any], dict | None], **asked: Any) -> Any:
+        """Make a call; note it when it fails, and what there is to tell of its answer."""
+        try:
+            answer = await self._points.around(op, made)
+        except BaseException as error:
+            how = "fail" if isinstance(error, BackendRefused) else "unknown"
+            self._history.write(op, how, g=group, why=type(error).__name__, **asked)
+            raise
+        if (told := tell(answer)) is not None:
+            self._history.write(op, "ok", g=group, **told)
+        return answer
+
+    def note(self, op: str, how: str, **rest: Any) -> None:
+        """Write to the history."""
+        self._history.write(op, how, **rest)
+
+    def came(self, group: str, entries: Iterable[tuple[bytes, Sequence[bytes] | None, int]], *, private: bool, again: bool) -> dict | None:
+        """What there is to tell of entries that came; None when there are none."""
+        at, counts = [], []
+        for entry_id, fields, count in entries:
+            if fields is None:
+                continue
+            where, crashes = place(entry_id, private=private), split(fields)[1].crashes if private else None
+            if again or crashes is not None or _value(fields, b"type") not in self._known:
+                self._numbers[group, where] = number_of(fields)
+            at.append(where)
+            counts.append(count + (crashes or 0))
+        if not at:
+            return None
+        return {"at": at} if set(counts) == {1} else {"at": at, "k": counts}
+
+    def numbers(self, group: str, at: Sequence[str]) -> list[int]:
+        """The numbers of what stands at some places."""
+        return [self._numbers.get((group, each), -1) for each in at]
+
+
+def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommands]:
+    """Commands about entries that are noted."""
+
+    class Recorded(base):  # type: ignore[valid-type,misc]
+        async def ack(self, ids, *, private, token):
+            at = places(ids, private=private)
+            made = super().ack(ids, private=private, token=token)
+            return await tape.call("ack", self.group.name, made, lambda count: None if count is None else {"at": at}, at=at)
+
+        async def move(self, copies, destination, *, private, token):
+            at, to = places([copy.entry_id for copy in copies], private=private), destination.value
+            made = super().move(copies, destination, private=private, token=token)
+            return await tape.call("move", self.group.name, made, lambda got: _answers(got, at, to=to), at=at, to=to)
+
+        async def drop(self, entries, *, private, token):
+            entries = list(entries)
+            at = places([entry_id for entry_id, _ in entries], private=private)
+            numbers = tape.numbers(self.group.name, at)
+            made = super().drop(entries, private=private, token=token)
+            return await tape.call("drop", self.group.name, made, lambda got: _answers(got, at, n=numbers), at=at)
+
+        async def beat(self, ids, *, private, token):
+            made = super().beat(ids, private=private, token=token)
+            return await tape.call("beat", self.group.name, made, lambda beaten: _lost(beaten, ids, private=private), count=len(ids))
+
+        async def mark(self, entries, *, private, token):
+            at = places([entry_id for entry_id, _ in entries], private=private)
+            tape.note("mark", "invoke", g=self.group.name, at=at, n=tape.numbers(self.group.name, at))
+            made = super().mark(entries, private=private, token=token)
+            return await tape.call("mark", self.group.name, made, lambda _: None, at=at)
+
+        async def claim(self, *, private, **rest):
+            made = super().claim(private=private, **rest)
+            group = self.group.name
+            return await tape.call("claim", group, made, lambda got: tape.came(group, got.entries, private=private, again=True))
+
+        async def recover(self, ids, *, private):
+            made, group = super().recover(ids, private=private), self.group.name
+
+            def tell(got):
+                return tape.came(group, [(each.entry_id, each.fields, each.count) for each in got], private=private, again=True)
+
+            return await tape.call("recover", group, made, tell)
+
+        async def promote(self, types, **rest):
+            made, group = super().promote(types, **rest), self.group.name
+
+            def tell(got):
+                return tape.came(group, [(entry_id, fields, 1) for entry_id, fields in got.given], private=True, again=False)
+
+            return await tape.call("promote", group, made, tell)
+
+    return Recorded
+
+
+def _answers(got: Sequence[Any] | None, at: list[str], **rest: Any) -> dict:
+    if got is None:
+        return {"at": [], "regrouped": True, **rest, "got": [], "n": []}
+    return {"at": at, "got": [each.name.lower() for each in got], **rest}
+
+
+def _lost(beaten: Any, ids: Sequence[bytes], *, private: bool) -> dict | None:
+    lost = [] if beaten is None else [each for each in ids if each not in beaten.kept and each not in beaten.cut]
+    return {"lost": places(lost, private=private)} if lost else None
+
+
+def recorded_reader(base: type[GroupReader], tape: Tape) -> type[GroupReader]:
+    """A reader that is noted."""
+
+    class Recorded(base):  # type: ignore[valid-type,misc]
+        async def read(self, count, **rest):
+            group = self._group.name
+            tape.note("read", "invoke", g=group)
+
+            def tell(batches):
+                parts = [
+                    tape.came(group, ((*entry, 1) for entry in batch.entries), private=batch.private, again=False) for batch in batches
+                ]
+                return _joined([part for part in parts if part])
+
+            return await tape.call("read", group, super().read(count, **rest), tell)
+
+    return Recorded
+
+
+def _joined(parts: list[dict]) -> dict:
+    at = [where for part in parts for where in part["at"]]
+    counts = [count for part in parts for count in part.get("k") or [1] * len(part["at"])]
+    return {"at": at} if set(counts) <= {1} else {"at": at, "k": counts}
+
+
+def recorded_group(base: type[GroupCommands], tape: Tape) -> type[GroupCommands]:
+    """Commands about the group, for the points they pass."""
+
+    class Recorded(base):  # type: ignore[valid-type,misc]
+        async def announce(self, *given, **rest):
+            return await tape.call("announce", self.group.name, super().announce(*given, **rest), lambda _: None)
+
+        async def leave(self):
+            return await tape.call("leave", self.group.name, super().leave(), lambda _: None)
+
+    return Recorded
