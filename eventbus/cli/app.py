@@ -177,8 +177,8 @@ def info(
 
     LAG is what a group was not given yet; where the server does not know it, it is counted, up to 10,000
     (then 10000+). PENDING was given to a consumer and is not settled. RETRY is the same for the group's
-    private retry stream, PARKED waits for its time (DUE: the time has come), DEAD are dead letters. IDLE is how long ago a consumer last asked for entries
-    (before Redis 7.2: was last given one).
+    private retry stream, PARKED waits for its time (DUE: the time has come), DEAD are dead letters. IDLE is how
+    long ago a consumer last asked for entries (before Redis 7.2: was last given one).
     """  # noqa: D301 - click reads the character, not the escape
     with reported():
         if topic is None:

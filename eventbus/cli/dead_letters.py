@@ -265,8 +265,8 @@ def _show(entry: DeadEntry, where: Where) -> None:
     line("")
     if letter.trimmed:
         line("a tombstone: the entry was cut from the topic before anybody handled it, and its fields with it")
-    for name, value in zip(entry.fields[::2], entry.fields[1::2], strict=True):
-        line(f"{_text(name)}  {_text(value)}")
+    for name, raw in zip(entry.fields[::2], entry.fields[1::2], strict=True):
+        line(f"{_text(name)}  {_text(raw)}")
 
 
 def _text(raw: bytes) -> str:

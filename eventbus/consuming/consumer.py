@@ -191,9 +191,10 @@ class Consumer:
             _log.warning("%s: %d entries stay pending for this consumer, until its lease runs out", self.subscription, owed)
 
     def end(self) -> None:
-        """Listen no more."""
-        self._wire.greetings.remove(self.beat.greet)
-        self._wire.waited.remove(self.claimer.waited)
+        """Listen no more; one that never began does not listen."""
+        if self.beat.greet in self._wire.greetings:
+            self._wire.greetings.remove(self.beat.greet)
+            self._wire.waited.remove(self.claimer.waited)
 
     def _finish(self, delivery: Delivery, ended: Ended) -> None:
         """Count how a delivery ended, decide what becomes of it, and have that written."""

@@ -57,7 +57,7 @@ class Run:
         """Cancel it, for a reason; the first reason counts. A thread is left alone: its own end decides."""
         if self.asked is None and not self.in_thread:
             self.asked = ended
-            self.task.cancel()
+            self.task.cancel(ended.reason)
 
 
 async def forget_cancellation(task: asyncio.Task[None]) -> None:

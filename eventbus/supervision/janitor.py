@@ -115,29 +115,31 @@ class Janitor:
         trimmed = await trim(self._wire, stream, max_len=topic.max_len, max_age=topic.seconds, hard=topic.hard)
         self.counts.trimmed += trimmed.cut
         if trimmed.unread:
-            await self._say_cut(topic, stream, trimmed)
+            self._say_cut(topic, trimmed)
         if trimmed.missing and self._may_say("missing", topic.name, *trimmed.missing):
             names = ", ".join(trimmed.missing)
             _log.warning("topic %r is not trimmed: groups %s are gone from it; serve them, or `eventbus groups abandon`", topic.name, names)
-        if self._over(topic, trimmed):
-            await self._name_unserved(topic, stream, trimmed)
+        if self._may_say("unserved", topic.name):
+            await self._name_unserved(topic, stream)
         return trimmed
 
-    async def _say_cut(self, topic: Topic, stream: str, trimmed: Trimmed) -> None:
+    def _say_cut(self, topic: Topic, trimmed: Trimmed) -> None:
         self.counts.cut_unread += trimmed.unread
-        _log.error("topic %r: its hard cap cut %d entries that were not settled by every group", topic.name, trimmed.unread)
-        for group in trimmed.holding:
-            await self._wire.one("HINCRBY", keys.group(stream, group), "cut", trimmed.unread)
+        behind = ", ".join(trimmed.holding) or "it has none"
+        _log.error(
+            "topic %r: its hard cap cut %d entries that were not settled by every group; furthest behind: %s",
+            topic.name,
+            trimmed.unread,
+            behind,
+        )
 
-    def _over(self, topic: Topic, trimmed: Trimmed) -> bool:
-        return topic.max_len is not None and trimmed.left > topic.max_len
-
-    async def _name_unserved(self, topic: Topic, stream: str, trimmed: Trimmed) -> None:
+    async def _name_unserved(self, topic: Topic, stream: str) -> None:
         seconds, _ = await self._wire.one("TIME")
-        for group in trimmed.holding:
+        for name in await self._wire.one("SMEMBERS", keys.groups(stream)):
+            group = name.decode()
             served = await self._wire.one("HGET", keys.group(stream, group), "served")
             silent = 0.0 if served is None else int(seconds) - int(served) / 1000
-            if silent >= UNSERVED and self._may_say("unserved", topic.name, group):
+            if silent >= UNSERVED:
                 _log.warning(
                     "group %r holds back the trimming of topic %r: nobody has served it for %.1f days; serve it, or "
                     "`eventbus groups abandon`",

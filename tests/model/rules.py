@@ -48,3 +48,14 @@ class Rules:
     heal_before_watermark: bool = True
     seek_lowers_watermark: bool = True
     ids_are_numbers: bool = True
+
+    # lostgroup.py
+    private_at_zero: bool = True
+    token_of_the_read: bool = True
+    token_in_ack: bool = True
+    heal_first: bool = True
+    heal_leaves_alone: bool = True
+    orphans_start: bool = True
+    orphans_are_rescued: bool = True
+    orphans_are_rescued_at_exit: bool = True
+    reused_ids_apart: bool = True

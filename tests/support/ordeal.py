@@ -211,10 +211,11 @@ async def ordeal(url, *, beside=None):
             await found.end()
 
 
-async def until(condition):
-    """Let the loop turn until a condition holds; the test's timeout bounds it."""
-    while not condition():
-        await asyncio.sleep(0.002)
+async def until(condition, within=10.0):
+    """Let the loop turn until a condition holds."""
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 async def asked(client):

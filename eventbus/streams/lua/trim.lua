@@ -102,4 +102,8 @@ if there and ARGV[3] == '1' then
     settled, unsettled = settled + 1, unsettled - 1
   end
 end
+-- Kept with the groups that were furthest behind, for whoever asks what they lost.
+for _, name in ipairs(unsettled > 0 and holding or {}) do
+  if asked[name] then redis.pcall('HINCRBY', asked[name], 'cut', unsettled) end
+end
 return {settled, unsettled, there and redis.call('XLEN', KEYS[1]) or 0, watermark or '', missing, holding, more}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from contextlib import suppress
 
@@ -61,14 +62,14 @@ async def test_redis_that_loads_its_data_is_waited_for(server):
     async with ordeal(server.url) as worker:
         async with client_of(server) as client:
             await client.config_set("aof-use-rdb-preamble", "yes")
-            await client.mset({f"ballast-{number}": "." * 100 for number in range(1000)})
+            await client.mset({f"ballast-{number}": os.urandom(20_000) for number in range(1000)})
             await client.bgrewriteaof()
             while (await client.info("persistence"))["aof_rewrite_in_progress"]:
                 await asyncio.sleep(0.02)
         server.kill()
-        # A pause of 2 ms after each key, and clients are looked at after every one.
-        slow = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"]
-        server._process = subprocess.Popen([*server._command, *slow], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # 3 ms for each key, and clients are answered after every 2 MB.
+        slow = [*server._command, "--key-load-delay", "3000"]
+        server._process = subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         async with client_of(server) as client:
             await until_loading(client)
             await worker.suffer(client, 1.5)
@@ -81,8 +82,9 @@ async def test_redis_that_loads_its_data_is_waited_for(server):
 
 
 async def until_loading(client):
-    while True:
-        with suppress(RedisError, OSError):
-            if (await client.info("persistence"))["loading"]:
-                return
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(RedisError, OSError):
+                if (await client.info("persistence"))["loading"]:
+                    return
+            await asyncio.sleep(0.01)

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -432,21 +433,21 @@ async def test_a_lost_delivery_ends_wherever_it_is(where):
         assert floor.ended[-1][1].ending is Ending.HANDLED
 
 
+async def ends_otherwise(event: OrderCreated, *, raises, started):
+    started.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if raises is not None:
+            raise raises from None
+
+
 async def test_a_handler_that_was_asked_to_stop_has_no_success_and_no_failure_of_its_own():
     """Whatever it makes of its cancellation, the reason it was asked for decides."""
     floors = []
     for raises in (None, RuntimeError("at the end"), Reject("no"), RetryLater(1)):
         started = asyncio.Event()
-
-        async def handler(event: OrderCreated, raises=raises, started=started):
-            started.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                if raises is not None:
-                    raise raises from None
-
-        floor = Floor(handler)
+        floor = Floor(partial(ends_otherwise, raises=raises, started=started))
         async with floor.open():
             (put,) = floor.put("1")
             await started.wait()

@@ -20,7 +20,7 @@ def head_of(name):
 
 def test_there_are_scripts():
     """Else the tests below show nothing."""
-    assert {"ack", "ensure_group", "recover"} <= set(NAMES)
+    assert {"ack", "claim", "ensure_group", "move", "trim"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,7 +28,7 @@ def test_a_script_begins_with_its_purpose_keys_arguments_answer_and_reason(name)
     """Whoever reads it need not read the caller."""
     first, head = head_of(name)
     assert re.fullmatch(r"-- [A-Z].*[a-z,.:]", first)
-    for part in (r"^-- KEYS  1 ", r"^-- ARGV  1 ", r"^-- Returns ", r"^-- (Atomic|A script) because: "):
+    for part in (r"^-- KEYS  1 ", r"^-- ARGV  (1 |for each )", r"^-- Returns ", r"^-- (Atomic|A script) because: "):
         assert re.search(part, head, re.MULTILINE), f"{name}.lua has no line {part}"
 
 
@@ -51,8 +51,9 @@ def test_a_script_touches_only_keys_that_it_was_given(name):
         command, *rest = [part.strip() for part in call.split(",")]
         if command == "'TIME'":
             continue
-        first = rest[1] if command in ("'XGROUP'", "'XINFO'") else rest[0]
-        assert first.startswith("KEYS[") or first == "key", f"{name}.lua: {call}"
+        first = rest[rest.index("'STREAMS'") + 1] if "'STREAMS'" in rest else rest[1] if command in ("'XGROUP'", "'XINFO'") else rest[0]
+        # `key` is a parameter, `asked` a table of KEYS by group.
+        assert first.startswith("KEYS[") or first in ("key", "asked[about.name]"), f"{name}.lua: {call}"
 
 
 class Server:
