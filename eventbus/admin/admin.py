@@ -174,7 +174,8 @@ class Admin:
         """Give up a group that nobody serves, so that it does not hold back trimming any more.
 
         Its dead letters stay, everything else of it is removed, entries that were never handled included. A
-        group of this name that is served again begins as a new one.
+        group of this name that is served again begins as a new one; a process that was only paused would make
+        the old one anew when it wakes, from the topic's beginning.
 
         Args:
             topic: The topic.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import anyio
 
 from eventbus.admin.letters import Filter, as_line, check_id, read_entry, read_row
 from eventbus.admin.pacing import BATCH, batch_size, check_rate, pause, persistently
-from eventbus.admin.replies import order
+from eventbus.admin.replies import before, order
 from eventbus.errors import NotFound
 from eventbus.streams.dead_letters import DeadLetterCommands, Redrive
 
@@ -112,28 +114,26 @@ class DeadLetters:
         begin, end = which.ids()
         start, stop = (end, begin) if newest else (begin, end)
         if after is not None:
-            start = f"({check_id(after)}"
+            start = _beyond(check_id(after), newest=newest)
         more = last is not None
         while more:
-            page = await self._commands.page(start, stop, newest=newest, count=PAGE)
+            # The call before this one was answered: a walk over many pages goes on through a short outage.
+            page, _ = await persistently(partial(self._commands.page, start, stop, newest=newest, count=PAGE))
             for letter in map(read_row, page.rows):
                 # A redriven event that died again meanwhile would be met again and again.
                 if last is not None and order(letter.id) <= order(last) and which.matches(letter):
                     yield letter
             more = page.more and bool(page.rows)
-            start = f"({page.rows[-1].id.decode()}" if page.rows else start
+            start = _beyond(page.rows[-1].id.decode(), newest=newest) if page.rows else start
 
     async def page(self, which: Filter = EVERY, *, count: int = 100, newest: bool = False, after: str | None = None) -> list[DeadLetter]:
         """List up to `count` dead letters without their payloads; the next page begins `after` the last one's id."""
         found: list[DeadLetter] = []
-        letters = self.letters(which, newest=newest, after=after)
-        try:
+        async with aclosing(self.letters(which, newest=newest, after=after)) as letters:
             async for letter in letters:
                 found.append(letter)
                 if len(found) >= count:
                     break
-        finally:
-            await letters.aclose()
         return found
 
     async def count(self, which: Filter = EVERY) -> int:
@@ -169,7 +169,7 @@ class DeadLetters:
                 yield found
             return
         begin, end = which.ids()
-        while rows := (await persistently(lambda: self._commands.entries(begin, end, count=WHOLE)))[0]:  # noqa: B023 - called at once
+        while rows := (await persistently(partial(self._commands.entries, begin, end, count=WHOLE)))[0]:
             for row in rows:
                 entry = read_entry(*row)
                 if which.matches(entry.letter):
@@ -219,17 +219,17 @@ class DeadLetters:
         Cancellation:
             What was redriven stays so, the rest stays dead; calling again goes on.
         Redis cost:
-            A script for 200 dead letters; with a filter one more for every 250 looked at.
+            A script for 200 dead letters; with a filter one more for every 250 looked at, with ids one for each.
         """
         check_rate(rate)
-        batches, total = self._batches(which, batch_size(rate)), Redriven(dry_run=dry_run)
-        started = anyio.current_time()
-        async for ids, missing in batches:
-            if not dry_run:
-                await anyio.sleep(pause(total.done, rate, passed=anyio.current_time() - started))
-            total = await self._redrive(ids, replace(total, missing=total.missing + missing))
-            if progress is not None:
-                progress(total)
+        total, started = Redriven(dry_run=dry_run), anyio.current_time()
+        async with aclosing(self._batches(which, batch_size(rate))) as batches:
+            async for ids, missing in batches:
+                if not dry_run:
+                    await anyio.sleep(pause(total.done, rate, passed=anyio.current_time() - started))
+                total = await self._redrive(ids, replace(total, missing=total.missing + missing))
+                if progress is not None:
+                    progress(total)
         return total
 
     async def discard(self, which: Which, *, dry_run: bool = False, progress: Callable[[Discarded], None] | None = None) -> Discarded:
@@ -241,22 +241,24 @@ class DeadLetters:
             progress: Called after each batch with what was done so far.
         """
         total = Discarded(dry_run=dry_run)
-        async for ids, missing in self._batches(which, BATCH):
-            done = len(ids) if dry_run or not ids else await self._discard(ids)
-            total = replace(total, done=total.done + done, missing=total.missing + missing)
-            if progress is not None:
-                progress(total)
+        async with aclosing(self._batches(which, BATCH)) as batches:
+            async for ids, missing in batches:
+                done = len(ids) if dry_run or not ids else await self._discard(ids)
+                total = replace(total, done=total.done + done, missing=total.missing + missing)
+                if progress is not None:
+                    progress(total)
         return total
 
     async def _batches(self, which: Which, size: int) -> AsyncGenerator[tuple[Sequence[str], tuple[str, ...]]]:
         """Ids of dead letters that are there, in batches, and those that were given and are not there."""
         batch: list[str] = []
         if isinstance(which, Filter):
-            async for letter in self.letters(which):
-                batch.append(letter.id)
-                if len(batch) >= size:
-                    yield batch, ()
-                    batch = []
+            async with aclosing(self.letters(which)) as letters:
+                async for letter in letters:
+                    batch.append(letter.id)
+                    if len(batch) >= size:
+                        yield batch, ()
+                        batch = []
             if batch:
                 yield batch, ()
             return
@@ -269,8 +271,7 @@ class DeadLetters:
 
     async def _redrive(self, ids: Sequence[str], total: Redriven) -> Redriven:
         while ids:
-            wanted = ids
-            codes, again = await persistently(lambda: self._commands.redrive(wanted, look_only=total.dry_run))  # noqa: B023 - called at once
+            codes, again = await persistently(partial(self._commands.redrive, ids, look_only=total.dry_run))
             if codes is None:
                 raise NotFound(
                     f"group {self.group!r} of topic {self.topic!r} was never served, or was abandoned: nobody would handle what is "
@@ -281,8 +282,13 @@ class DeadLetters:
         return total
 
     async def _discard(self, ids: Sequence[str]) -> int:
-        count, again = await persistently(lambda: self._commands.discard(ids))
+        count, again = await persistently(partial(self._commands.discard, ids))
         return len(ids) if again else count
+
+
+def _beyond(dead_id: str, *, newest: bool) -> str:
+    """Where to go on after an id. An end of `(0-0` is refused by Redis, so the id before is named."""
+    return before(dead_id) if newest else f"({dead_id}"
 
 
 def _ids(which: str | Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from eventbus.admin.replies import before
 from eventbus.delivery import split
 from eventbus.errors import ConfigurationError
 
@@ -116,19 +117,14 @@ class Filter:
         return error and self.type in (None, letter.type) and self.reason in (None, letter.reason)
 
     @property
-    def selective(self) -> bool:
-        """Whether it asks for more than a time."""
-        return not (self.type is self.error is self.reason is None)
-
-    @property
     def all(self) -> bool:
         """Whether it means every dead letter."""
         return self == Filter()
 
     def ids(self) -> tuple[str, str]:
-        """The first id that may be meant, and where to end, as Redis writes ranges."""
+        """The first and the last id that may be meant, as Redis writes ranges."""
         begin = "-" if self.since is None else f"{_milliseconds(self.since)}-0"
-        return begin, "+" if self.until is None else f"({_milliseconds(self.until)}-0"
+        return begin, "+" if self.until is None else before(f"{_milliseconds(self.until)}-0")
 
 
 def _milliseconds(moment: datetime) -> int:

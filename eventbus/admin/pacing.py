@@ -45,7 +45,7 @@ def pause(done: int, rate: float | None, *, passed: float) -> float:
     return 0.0 if rate is None else max(0.0, done / rate - passed)
 
 
-async def persistently(step: Callable[[], Awaitable[_T]], *, backoff: Backoff | None = None) -> tuple[_T, bool]:
+async def persistently(step: Callable[[], Awaitable[_T]], *, backoff: Backoff = Backoff(first=0.5)) -> tuple[_T, bool]:  # noqa: B008 - frozen
     """Take a step that may safely be taken again, until it is answered.
 
     Returns:
@@ -54,11 +54,11 @@ async def persistently(step: Callable[[], Awaitable[_T]], *, backoff: Backoff | 
     Raises:
         BackendUnavailable: No answer in `TRIES` tries.
     """
-    delays, again = backoff or Backoff(), False
+    again = False
     for failures in range(1, TRIES):
         try:
             return await step(), again
         except BackendUnavailable as error:
             again |= error.maybe_executed
-        await anyio.sleep(delays.delay(failures))
+        await anyio.sleep(backoff.delay(failures))
     return await step(), again

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventbus.admin.replies import order, pairs, text
+from eventbus.admin.replies import before, order, pairs, text
 from eventbus.errors import ConfigurationError
 from eventbus.streams import Trimmed, keys
 from eventbus.streams.group_admin import count_range
@@ -55,9 +55,9 @@ async def plan(wire: Caller, stream: str, *, max_len: int | None, max_age: float
     mark = await _watermark(wire, stream, [(row["name"], row["last-delivered-id"].decode(), row["pending"]) for row in rows])
     length = await wire.one("XLEN", stream)
     excess = 0 if max_len is None else max(0, length - max_len)
-    old = None if max_age is None else f"({max(0, now - int(max_age * 1000))}-0"
+    old = None if max_age is None else before(f"{max(0, now - int(max_age * 1000))}-0")
     beyond = max(excess, 0 if old is None else await count_range(wire, stream, "-", old))
-    settled = beyond if mark is None else min(beyond, await count_range(wire, stream, "-", f"({mark.id}"))
+    settled = beyond if mark is None else min(beyond, await count_range(wire, stream, "-", before(mark.id)))
     soft = 0 if mark is None or missing else settled
     cut, unread = (soft, 0) if not hard else await _hard(wire, stream, beyond, soft, mark)
     holding = () if mark is None else mark.holding

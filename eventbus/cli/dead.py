@@ -37,7 +37,7 @@ class Reason(StrEnum):
 
 TopicArgument: TypeAlias = Annotated[str, typer.Argument(metavar="TOPIC")]
 GroupArgument: TypeAlias = Annotated[str, typer.Argument(metavar="GROUP")]
-Ids: TypeAlias = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", show_default=False, help="Dead letters by their ids.")]
+Ids: TypeAlias = Annotated[list[str] | None, typer.Argument(metavar="ID", show_default=False, help="Dead letters by their ids.")]
 All: TypeAlias = Annotated[bool, typer.Option("--all", help="All of the group.")]
 Type: TypeAlias = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.")]
 Error: TypeAlias = Annotated[str | None, typer.Option("--error", metavar="CLASS", help="Only this exception, with or without its module.")]

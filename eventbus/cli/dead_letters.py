@@ -68,6 +68,13 @@ class Wanted:
     since: str | None = None
     until: str | None = None
 
+    def __post_init__(self) -> None:
+        self._moments()
+
+    def _moments(self) -> list[Beginning | None]:
+        given = ((self.since, "--since"), (self.until, "--until"))
+        return [None if text is None else parse_beginning(text, option) for text, option in given]
+
     @property
     def filtered(self) -> bool:
         """Whether a filter was given."""
@@ -86,10 +93,7 @@ class Wanted:
 
     async def filter(self, admin: Admin) -> Filter:
         """The filter; times are counted back from the server's clock."""
-        moments = [
-            None if text is None else parse_beginning(text, option)
-            for text, option in ((self.since, "--since"), (self.until, "--until"))
-        ]  # fmt: skip
+        moments = self._moments()
         now = await admin.now() if any(moments) else 0.0
         since, until = (_moment(each, now) for each in moments)
         return Filter(type=self.type, error=self.error, reason=self.reason, since=since, until=until)
@@ -265,8 +269,8 @@ def _show(entry: DeadEntry, where: Where) -> None:
     line("")
     if letter.trimmed:
         line("a tombstone: the entry was cut from the topic before anybody handled it, and its fields with it")
-    for name, raw in zip(entry.fields[::2], entry.fields[1::2], strict=True):
-        line(f"{_text(name)}  {_text(raw)}")
+    for field, raw in zip(entry.fields[::2], entry.fields[1::2], strict=True):
+        line(f"{_text(field)}  {_text(raw)}")
 
 
 def _text(raw: bytes) -> str:

@@ -57,7 +57,7 @@ async def abandon(topic: str, group: str, *, url: str | None, prefix: str, outpu
         return
     line(f"{'would abandon' if dry_run else 'abandoned'}  topic {topic}  group {group}  it owed: {_owed(owed)}")
     if owed.dead:
-        line(f"its {owed.dead} dead letters are kept: eventbus dead list {topic} {group}")
+        line(f"its dead letters are kept ({owed.dead}): eventbus dead list {topic} {group}")
 
 
 async def trim(
@@ -95,7 +95,7 @@ def _show_trimmed(topic: str, found: Trimmed, *, dry_run: bool) -> None:
     if found.watermark is None:
         line("no group: nothing is settled, only --hard removes entries")
     elif found.holding:
-        line(f"settled before {found.watermark}, where {', '.join(found.holding)} stands")
+        line(f"settled before {found.watermark}, where {', '.join(found.holding)} stand{'s' if len(found.holding) == 1 else ''}")
 
 
 def _documents(info: TopicInfo) -> None:

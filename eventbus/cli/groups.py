@@ -86,7 +86,8 @@ def abandon(
     eventbus groups abandon orders charge --yes
 
     It says what the group owed: entries unread, pending, to retry, parked. From then on the group does not hold
-    back trimming. One that Redis has lost can be given up, too. It is refused while a member lives.
+    back trimming. One that Redis has lost can be given up, too. It is refused while a member lives; a process that
+    is only paused would make the group anew when it wakes, from the topic's beginning.
     """  # noqa: D301 - as above
     with reported():
         run_loop(abandon_group(topic, group, url=url, prefix=prefix, output=output, dry_run=dry_run, yes=yes))

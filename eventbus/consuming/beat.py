@@ -48,6 +48,8 @@ class Beat:
         counts: Where losses are counted.
         lose: Called with each delivery whose lease is another's.
         busy: Names the handlers that run now, for the log when the event loop was blocked.
+        waited: Called with the seconds since the last renewal where that was too long ago: others may have
+            been kept from renewing, too.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Beat:
         counts: Counts,
         lose: Callable[[Delivery], None],
         busy: Callable[[], Iterable[str]],
+        waited: Callable[[float], None],
     ) -> None:
         self._every = settings.lease / 3
         self._commands = commands
@@ -68,6 +71,8 @@ class Beat:
         self._counts = counts
         self._lose = lose
         self._busy = busy
+        self._waited = waited
+        self._renewed: float | None = None
 
     async def run(self, alive: Alive) -> None:
         """Renew for as long as the consumer lives."""
@@ -76,9 +81,9 @@ class Beat:
             due = loop.time() + self._every
             await self.run_once()
             alive()
-            wake = max(due, loop.time())
-            await anyio.sleep(wake - loop.time())
-            self._notice(loop.time() - wake)
+            begun = loop.time()
+            await anyio.sleep(max(0.0, due - begun))
+            self._notice(loop.time() - max(due, begun))
 
     async def run_once(self) -> None:
         """Renew everything in hand now.
@@ -88,6 +93,10 @@ class Beat:
         """
         for token in await self._renew(self._commands):
             await self._membership.heal(token)
+        now = asyncio.get_running_loop().time()
+        if self._renewed is not None and now - self._renewed > 2 * self._every:
+            self._waited(now - self._renewed)
+        self._renewed = now
 
     async def greet(self, turn: Turn) -> None:
         """Renew everything on a new connection, before anything else is sent on it."""

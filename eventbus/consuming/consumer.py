@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from eventbus.streams import Backlog
 
 _log = logging.getLogger("eventbus.consuming")
+
+UNBLOCKED: Final = 0.3
+"""Seconds in which a read is ended where Redis is well."""
 
 
 class Consumer:
@@ -109,6 +112,7 @@ class Consumer:
             counts=counts,
             lose=self.executors.lose,
             busy=self.executors.busy,
+            waited=self.claimer.waited,
         )
         self.settler = rooms.settler(entries, membership, in_hand, counts)
         self.promoter = rooms.promoter(
@@ -158,11 +162,17 @@ class Consumer:
 
     async def stop_taking(self) -> None:
         """Take no more in hand, and give up at once what never started. Returns when no read is in flight."""
+        # Own reads first: a blocked one would be given what is released. But what waits does not wait for Redis.
+        with anyio.move_on_after(UNBLOCKED):
+            await self._stop_sources()
         self.executors.release_waiting()
+        await self._stop_sources()
+        self.executors.release_waiting()
+
+    async def _stop_sources(self) -> None:
         async with anyio.create_task_group() as tasks:
             for source in (self.fetcher, self.claimer, self.promoter):
                 tasks.start_soon(source.stop)
-        self.executors.release_waiting()
 
     async def flush(self) -> None:
         """Wait until everything that ended is settled."""
@@ -177,6 +187,7 @@ class Consumer:
         if not len(self.in_hand):
             return
         await self.beat.run_once()  # it may have been lost a moment ago
+        await self.mover.run_once()  # what ended and is not settled yet is rescued there
         token = self.membership.token
         orphans = [each for each in self.in_hand if (each.token != token or each.cut) and not each.settling]
         if orphans:

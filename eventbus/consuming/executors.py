@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
@@ -160,7 +161,7 @@ class Executors:
         try:
             refused = await self._gate.admit(run.delivery)
         except asyncio.CancelledError:
-            if run.asked is None or self._scope.cancel_called:
+            if run.asked is None or self._being_ended():
                 raise
             refused = run.asked
         if run.task.cancelling():
@@ -181,8 +182,8 @@ class Executors:
         try:
             await found.route.invoke(found.event, context)
         except asyncio.CancelledError as error:
-            if self._scope.cancel_called:
-                raise  # the executor itself is being ended
+            if self._being_ended():
+                raise
             # Else we asked for it, or the handler cancelled itself: its own affair.
             ended = run.asked or self._raised(error, found, context)
         except (KeyboardInterrupt, SystemExit):
@@ -193,6 +194,10 @@ class Executors:
             await forget_cancellation(run.task)
         # What ended after it was asked to stop has no success, whatever it made of its cancellation.
         return run.asked or ended
+
+    def _being_ended(self) -> bool:
+        """Whether the executor itself is cancelled, by a scope of ours or by one around it."""
+        return self._scope.cancel_called or anyio.current_effective_deadline() == -math.inf
 
     def _raised(self, error: BaseException, found: Ready, context: Context) -> Ended:
         if isinstance(error, RetryLater):

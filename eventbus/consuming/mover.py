@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventbus.delivery import Decision, Outcome, carry, dead_letter, hop
+from eventbus.errors import BackendRefused
 from eventbus.streams import Copy, Destination, Moved
 
 if TYPE_CHECKING:
@@ -119,16 +120,35 @@ class Mover:
             alive()
 
     async def run_once(self) -> None:
-        """Write what there is now.
+        """Write what there is now; what is refused for one destination does not hold up the others.
 
         Raises:
-            BackendError: What is unanswered is kept and sent by the next pass.
+            BackendUnavailable: What is unanswered is kept and sent by the next pass.
+            BackendRefused: Something was refused: the first of it. It is kept, too.
         """
+        refusals: list[BackendRefused] = []
         for batch in _batches(self._open):
-            await self._send(batch)
+            try:
+                await self._send(batch)
+            except BackendRefused as error:
+                refusals += await self._apart(batch, error)
         if not self._open:
             self._work.clear()
             self._answered.set()
+        if refusals:
+            raise refusals[0]
+
+    async def _apart(self, batch: list[_Move], error: BackendRefused) -> list[BackendRefused]:
+        """After a refusal that may be about one copy alone: send each by itself. Returns what is still refused."""
+        if error.code != "ERR" or len(batch) == 1:
+            return [error]
+        refusals: list[BackendRefused] = []
+        for each in batch:
+            try:
+                await self._send([each])
+            except BackendRefused as again:
+                refusals.append(again)
+        return refusals
 
     async def flush(self) -> None:
         """Wait until every outcome so far was answered."""

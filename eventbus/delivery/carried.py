@@ -62,10 +62,13 @@ def split(fields: Sequence[bytes]) -> tuple[list[bytes], Carried]:
 def _rest(block: Sequence[bytes]) -> list[bytes]:
     """The original fields that did not fit into one write (see `streams/packing.py`)."""
     packed = dict(zip(block[::2], block[1::2], strict=False)).get(b"ebrest")
+    if packed is None:
+        return []
     try:
-        return [b64decode(text) for text in json.loads(packed)] if packed else []
-    except ValueError:
-        return []  # written by another hand
+        found = [b64decode(text, validate=True) for text in json.loads(packed)]
+    except (ValueError, TypeError, RecursionError):  # written by another hand
+        return []
+    return found if len(found) % 2 == 0 else []
 
 
 def _read(block: Sequence[bytes]) -> Carried:

@@ -56,7 +56,7 @@ def _traceback(error: BaseException) -> str:
         text = "".join(traceback.format_exception(error, limit=-FRAMES))
     except Exception as wrong:  # noqa: BLE001 - as above
         text = f"its traceback cannot be read: {type(wrong).__name__}"
-    return text if len(text) <= TRACEBACK else f"…{text[-TRACEBACK:]}"
+    return text if len(text) <= TRACEBACK else f"…{text[1 - TRACEBACK :]}"
 
 
 def _utf8(text: str) -> bytes:

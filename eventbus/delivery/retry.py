@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -10,7 +11,7 @@ from eventbus.errors import ConfigurationError
 from eventbus.events import is_count, is_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 Errors: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
 
@@ -103,14 +104,14 @@ class Retry:
 
 
 def _delays(delays: Any) -> tuple[float, ...]:
-    advice = f"Retry(backoff={delays!r}): give a list of seconds from 0, for example [1, 5, 30], or exponential(…)"
-    try:
-        found: tuple[Any, ...] = () if isinstance(delays, str | bytes) else tuple(delays)
-    except TypeError:
-        found = ()
+    found: tuple[Any, ...] = tuple(delays) if _is_list(delays) else ()
     if not found or not all(is_seconds(delay, zero=True) for delay in found):
-        raise ConfigurationError(advice)
+        raise ConfigurationError(f"Retry(backoff={delays!r}): give a list of seconds from 0, for example [1, 5, 30], or exponential(…)")
     return found
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _errors(name: str, errors: Any) -> tuple[type[BaseException], ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from eventbus.observe.families import (
@@ -24,7 +24,7 @@ from eventbus.observe.families import (
     gauge_consumer,
 )
 from eventbus.observe.ledger import Ledger, Source
-from eventbus.observe.timings import Timings
+from eventbus.observe.timings import HELP, LABELS, Timings, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
 
     from eventbus.observe.ledger import Series
+    from eventbus.observe.timings import Place, Times
     from eventbus.observe.views import Measured
 
 
@@ -45,7 +46,7 @@ class BusCollector(Collector):
     def __init__(self) -> None:
         self._buses: list[Measured] = []
         self._ledger = Ledger()
-        self._timings = Timings()
+        self._timings: list[Timings] = []
         self._lock = Lock()
 
     def add(self, bus: Measured) -> None:
@@ -53,12 +54,14 @@ class BusCollector(Collector):
         if any(each is bus for each in self._buses):
             return
         bus.census()  # asks for it: nothing is counted unless somebody wants to see it
-        bus.observers.append(self._timings.observe)
+        timings = Timings()  # its own, since each bus may have an event loop of its own
+        bus.observers.append(timings.observe)
+        self._timings.append(timings)
         self._buses.append(bus)
 
     def describe(self) -> list[Metric]:
         """Name the families without reading anything."""
-        return [*(_metric(family, {}) for family in FAMILIES), *self._timings.collect()]
+        return [*(_metric(family, {}) for family in FAMILIES), *(_histogram(name, {}) for name in HELP)]
 
     def collect(self) -> Iterator[Metric]:
         """Read everything now."""
@@ -66,7 +69,8 @@ class BusCollector(Collector):
             values = self._read()
         for family in FAMILIES:
             yield _metric(family, values.get(family.name, {}))
-        yield from self._timings.collect()
+        for name, places in merged(self._timings).items():
+            yield _histogram(name, places)
 
     def _read(self) -> dict[str, dict[tuple[str, ...], float]]:
         found: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
@@ -120,4 +124,11 @@ def _metric(family: Family, values: Mapping[tuple[str, ...], float]) -> Metric:
     metric = kind(family.name, family.help, labels=family.labels)
     for labels, value in sorted(values.items()):
         metric.add_metric(labels, value)
+    return metric
+
+
+def _histogram(name: str, places: Mapping[Place, Times]) -> Metric:
+    metric = HistogramMetricFamily(name, HELP[name], labels=LABELS)
+    for place, times in sorted(places.items()):
+        metric.add_metric(place, buckets=times.buckets, sum_value=times.total)
     return metric

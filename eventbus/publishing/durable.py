@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from eventbus.delivery import Published, Replicated, check_durability
 from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, DurabilityNotReached
 from eventbus.publishing.waiting import TRANSIENT, PublishCounts, Waiting, give_up
-from eventbus.streams import ServerFacts, Wire, pack, probe
+from eventbus.publishing.waits import NO_FILE, check_fsync, copies, counted, spelled, wait
+from eventbus.streams import Wire, probe
 from eventbus.streams.wire import ANSWER_TIMEOUT
 
 if TYPE_CHECKING:
@@ -38,12 +39,8 @@ MARGIN: Final = 0.15
 """Seconds before a publish's deadline at which its WAIT ends, so that the number reached is heard in time. Redis
 looks for the timeouts of blocked clients ten times a second (`hz`): measured, a WAIT of 300 ms took 400."""
 
-WAITAOF_SINCE: Final = (7, 2)
-
 PASSING: Final = TRANSIENT | {"UNBLOCKED"}
 """UNBLOCKED: this primary was demoted under the WAIT, and may forget what it confirmed."""
-
-_NO_FILE: Final = "its append-only file is off: set `appendonly yes`"
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +105,7 @@ class Lane:
     """
 
     def __init__(self, durability: Durability, connections: Connections, counts: PublishCounts) -> None:
-        self.name = f"publishing durably ({_spelled(durability)})"
+        self.name = f"publishing durably ({spelled(durability)})"
         self.empty = asyncio.Event()
         self._durability: Durability = durability
         self._counts = counts
@@ -150,8 +147,7 @@ class Lane:
         finished = False
         try:
             await self._check()
-            await self._exchange()
-            finished = True
+            finished = await self._exchange()
         except ConfigurationError as error:
             self._refuse(error)
         except (BackendUnavailable, BackendRefused) as error:
@@ -195,13 +191,19 @@ class Lane:
         self._fit = False
         await self._wire.connect()
         if self._durability == "fsync":
-            _check_fsync(await probe(self._wire))
+            check_fsync(await probe(self._wire))
         self._fit = True
 
-    async def _exchange(self) -> None:
+    async def _exchange(self) -> bool:
+        """Write and wait; returns whether there was anything to write or to wait for."""
+        # Whoever was given up or cancelled while it connected was told that nothing was written.
+        self._round.new = [each for each in self._round.new if not each.done]
+        self._held = [each for each in self._held if not each.done]
+        if not self._held:
+            return False
         now = asyncio.get_running_loop().time()
         seconds = max(0.0, min(ROUND, *(each.patience - now for each in self._held)))
-        commands = [*(each.waiting.command for each in self._round.new), _wait(self._durability, seconds)]
+        commands = [*(each.waiting.command for each in self._round.new), wait(self._durability, seconds)]
         self._counts.writes += 1
         self._round.sent = True
         try:
@@ -209,6 +211,7 @@ class Lane:
         except BackendUnavailable as error:
             self._round.sent = error.maybe_executed
             raise
+        return True
 
     def _settle(self, *, finished: bool) -> BackendRefused | None:
         """Hand out what a round brought; returns a refusal that a later try may not meet."""
@@ -251,11 +254,11 @@ class Lane:
         written = [each for each in self._held if each.written and not each.done]
         if isinstance(reply, BackendRefused):
             return self._cannot_wait(written, reply)
-        reached = reply if isinstance(reply, int) else reply[0]
+        reached = counted(reply)
         now = asyncio.get_running_loop().time()
         for each in written:
             each.reached = max(each.reached, reached)
-            if reached >= _copies(self._durability):
+            if reached >= copies(self._durability):
                 self._succeed(each)
             elif each.patience <= now:
                 self._give_up(each, "its time was over")
@@ -267,7 +270,7 @@ class Lane:
             return reply
         for each in written:
             each.waiting.last = reply
-            self._give_up(each, _NO_FILE if self._durability == "fsync" else "the server refused to wait")
+            self._give_up(each, NO_FILE if self._durability == "fsync" else "the server refused to wait")
         return None
 
     # -- answers
@@ -367,39 +370,11 @@ def _mark(unanswered: Iterable[_Held]) -> None:
         each.waiting.maybe_written = True
 
 
-def _copies(durability: Durability) -> int:
-    return durability.replicas if isinstance(durability, Replicated) else 1
-
-
-def _spelled(durability: Durability) -> str:
-    if not isinstance(durability, Replicated):
-        return durability
-    return "1 replica" if durability.replicas == 1 else f"{durability.replicas} replicas"
-
-
-def _wait(durability: Durability, seconds: float) -> bytes:
-    milliseconds = max(1, int(seconds * 1000))  # 0 would wait for ever
-    if isinstance(durability, Replicated):
-        return pack(b"WAIT", durability.replicas, milliseconds)
-    return pack(b"WAITAOF", 1, 0, milliseconds)
-
-
-def _check_fsync(facts: ServerFacts) -> None:
-    if facts.version < WAITAOF_SINCE:
-        found = f"this {facts.product.capitalize()} is {'.'.join(map(str, facts.version))}"
-        raise ConfigurationError(
-            f'durability="fsync" needs WAITAOF of Redis 7.2 or Valkey 7.2, and {found}; nothing was written. '
-            "Upgrade it; or set `appendfsync always`, so that every confirmed event is on disk, and leave out durability"
-        )
-    if not facts.append_only:
-        raise ConfigurationError(f'durability="fsync" cannot be had of this server, {_NO_FILE}; nothing was written')
-
-
 def _not_reached(each: _Held, published: Published, durability: Durability, why: str) -> DurabilityNotReached:
     last = each.waiting.last
     return DurabilityNotReached(
         f"event {published.event_id} was written to {published.topic!r} as {published.entry_id} and did not reach "
-        f"{_spelled(durability)}, {why}: {_reached(each, durability)}. It exists on the primary and may be lost with it; "
+        f"{spelled(durability)}, {why}: {_reached(each, durability)}. It exists on the primary and may be lost with it; "
         f"the same event is safe to publish again" + (f"; the last try failed: {last}" if last else ""),
         published=published,
         wanted=durability,

@@ -154,6 +154,10 @@ class Publisher:
     async def _write(self, chunk: list[Waiting], replies: list[Any]) -> None:
         if not self._wire.connected:
             await self._wire.connect()  # apart: what is cancelled here was not sent
+            # Nor may it be any more: whoever was given up or cancelled meanwhile was told that it was not written.
+            chunk[:] = [waiting for waiting in chunk if not waiting.answer.done()]
+            if not chunk:
+                return
         try:
             await self._wire.call([waiting.command for waiting in chunk], into=replies)
         except (BackendUnavailable, BackendRefused):

@@ -171,8 +171,10 @@ class GroupCommands:
 
     async def announce(self, member: Member) -> float:
         """Write this consumer's heartbeat and declare its types; returns the group's lease in seconds. One script."""
-        arguments = (self.consumer, member.about, int(member.lease * 1000), *member.declared())
-        reply = await run_script(self._wire, "announce", (self.group.members, self.group.hash, self.group.types), arguments)
+        group = self.group
+        names = (group.members, group.hash, group.types, keys.groups(group.stream))
+        arguments = (self.consumer, member.about, int(member.lease * 1000), group.name, *member.declared())
+        reply = await run_script(self._wire, "announce", names, arguments)
         return float(reply[1]) / 1000
 
     async def retire(self, *, silence: float) -> list[str]:

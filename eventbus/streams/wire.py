@@ -13,7 +13,7 @@ import anyio
 import hiredis
 from redis.exceptions import ResponseError
 
-from eventbus.errors import BackendRefused
+from eventbus.errors import BackendRefused, BackendUnavailable
 from eventbus.streams.border import FOREIGN_ERRORS, refused, translate
 from eventbus.streams.connections import CONNECT_TIMEOUT
 
@@ -31,6 +31,12 @@ reconnect and not the lease."""
 
 SLOWEST_LINK: Final = 100_000
 """Bytes a second at which a write still counts as going on."""
+
+UNFIT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "MISCONF", "CLUSTERDOWN"})
+"""Answers of a server that cannot do the work now: they count as none."""
+
+MOVED_AWAY: Final = frozenset({"READONLY", "MASTERDOWN"})
+"""Answers of a primary that was demoted. It keeps its connections; a new one finds the new primary."""
 
 WORTH_TELLING: Final = 0.1
 """Seconds from which a wait for an answer is told."""
@@ -104,6 +110,8 @@ class Wire:
         return replies
 
     async def _send(self, connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any], timeout: float | None) -> None:
+        if self._connection is not connection:  # a greeting found that it leads to the wrong server
+            raise BackendUnavailable(f"{self._doing}: the new connection was given up", maybe_executed=False)
         try:
             async with deadline(None) as limit:
                 loop = asyncio.get_running_loop()
@@ -116,7 +124,11 @@ class Wire:
         except BaseException:
             await self._drop()
             raise
-        self._tell_waits(loop.time())
+        refusals = {reply.code for reply in replies if isinstance(reply, BackendRefused)}
+        if refusals & MOVED_AWAY:
+            await self._drop()
+        if not refusals & UNFIT:
+            self._tell_waits(loop.time())
 
     def _tell_waits(self, now: float) -> None:
         asked, self._asked = self._asked, None
@@ -179,9 +191,15 @@ class Wire:
         return connection
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        for greet in self.greetings:
-            with suppress(BackendRefused):  # who greets asks again, in its turn
-                await greet(Turn(partial(self._send, connection)))
+        try:
+            for greet in self.greetings:
+                with suppress(BackendRefused):  # who greets asks again, in its turn
+                    await greet(Turn(partial(self._send, connection)))
+        except BackendUnavailable as error:
+            raise BackendUnavailable(str(error), maybe_executed=False) from error  # of what was still to be sent
+        except BaseException:
+            await self._drop()
+            raise
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

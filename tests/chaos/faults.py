@@ -95,25 +95,35 @@ class Planner:
         return [(number + self._chance.random()) * span for number in range(count)]
 
     def _fault(self, kind: str, at: float, number: int) -> Fault:
-        chance, menu = self._chance, self.menu
-        everybody = [*menu.workers, *menu.publishers]
-        match kind:
-            case "kill":
-                return Fault(at, kind, (chance.choice(menu.workers),))
-            case "pause":
-                return Fault(at, kind, (chance.choice(menu.workers),), chance.uniform(2, 5) * menu.lease)
-            case "term":
-                # A storm: most workers at once, and every second time one of them is killed while it drains.
-                places = chance.sample(list(menu.workers), max(1, len(menu.workers) - number % 2))
-                return Fault(at, kind, tuple(places), chance.uniform(0.02, 0.4) if number % 2 else 0.0)
-            case "redis":
-                return Fault(at, kind, ("*",), chance.uniform(*REDIS_DOWN))
-            case "hole":
-                return Fault(at, kind, (chance.choice(everybody),), chance.uniform(1.5, 3) * menu.lease)
-            case "drop":
-                command = DROPPED[number % len(DROPPED)]
-                return Fault(at, kind, (chance.choice(menu.publishers if command == "XADD" else menu.workers),), detail=command)
-            case "delay":
-                return Fault(at, kind, (chance.choice(everybody),), chance.uniform(0.5, 2), f"{chance.uniform(*LATE):.3f}")
-            case _:
-                return Fault(at, kind, (chance.choice(everybody),), chance.uniform(0.3, 1))
+        """One fault: a storm, an outage, a lost reply, or something that meets one place for a while."""
+        if kind == "term":
+            return self._storm(at, number)
+        if kind == "drop":
+            return self._drop(at, number)
+        chance, lease = self._chance, self.menu.lease
+        places = (
+            ["*"] if kind == "redis" else self.menu.workers if kind in ("kill", "pause") else [*self.menu.workers, *self.menu.publishers]
+        )
+        place = chance.choice(list(places))
+        least, most = {"pause": (2 * lease, 5 * lease), "redis": REDIS_DOWN, "hole": (1.5 * lease, 3 * lease), "delay": (0.5, 2)}.get(
+            kind, (0.3, 1)
+        )
+        detail = f"{chance.uniform(*LATE):.3f}" if kind == "delay" else ""
+        return Fault(at, kind, (place,), 0.0 if kind in ("kill", "cut") else chance.uniform(least, most), detail)
+
+    def _places(self, kind: str) -> list[str]:
+        workers = list(self.menu.workers)
+        if kind == "redis":
+            return ["*"]
+        return workers if kind in ("kill", "pause") else [*workers, *self.menu.publishers]
+
+    def _storm(self, at: float, number: int) -> Fault:
+        """Most workers at once; every second time one of them is killed while it drains."""
+        workers = list(self.menu.workers)
+        places = self._chance.sample(workers, max(1, len(workers) - number % 2))
+        return Fault(at, "term", tuple(places), self._chance.uniform(0.02, 0.4) if number % 2 else 0.0)
+
+    def _drop(self, at: float, number: int) -> Fault:
+        command = DROPPED[number % len(DROPPED)]
+        places = self.menu.publishers if command == "XADD" else self.menu.workers
+        return Fault(at, "drop", (self._chance.choice(list(places)),), detail=command)

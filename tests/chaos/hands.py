@@ -44,6 +44,7 @@ class Hands:
 
     def __init__(self) -> None:
         self.held: dict[tuple[str, str], str] = {}
+        self._since: dict[tuple[str, str], float] = {}
 
     def see(self, record: Record) -> Iterator[Handover]:
         """Follow one record; yields each entry that came to somebody."""
@@ -58,13 +59,20 @@ class Hands:
         group, to, counts = record["g"], record["p"], record.get("k")
         for number, at in enumerate(record["at"]):
             before = self.held.get((group, at), "")
+            if before and before != to and self._since[group, at] > record.get("s", record["t"]):
+                continue  # an answer that came late: meanwhile it had been handed on
             self.held[group, at] = to
+            self._since[group, at] = record["t"]
             yield Handover(record["t"], group, at, to, before, record["op"], counts[number] if counts else 1)
 
     def _settled(self, record: Record) -> None:
         group, process, answers = record["g"], record["p"], record.get("got")
         for number, at in enumerate(record["at"]):
-            if record["op"] == "ack":  # not fenced: it takes the row from whoever holds it
-                self.held.pop((group, at), None)
-            elif (not answers or answers[number] != KEPT) and self.held.get((group, at)) == process:
-                del self.held[group, at]
+            kept = bool(answers) and answers[number] == KEPT
+            # An ack is not fenced: it takes the row from whoever holds it.
+            if not kept and (record["op"] == "ack" or self.held.get((group, at)) == process):
+                self._forget((group, at))
+
+    def _forget(self, place: tuple[str, str]) -> None:
+        self.held.pop(place, None)
+        self._since.pop(place, None)

@@ -15,7 +15,8 @@ delivery: its entry id, with an `r` before it in the group's private stream.
     run      a handler: g n id e at a (attempt) sum (the payload's checksum held); invoke before its first line, ok or
              fail (with why) after its last: a process that is killed in between leaves an invoke alone
     read     XREADGROUP: g, at [places; on ok], k [delivery counts]; invoke before it is sent
-    claim recover promote   further ways of getting entries: g, at [places that came], on ok
+    claim recover promote   further ways of getting entries: g, at [places that came], k, on ok; s when it was sent, where
+             that is some time ago (of a read, too)
     ack move drop mark beat   scripts about entries in hand: g, at [places], on move: to and got (what became of each)
     start ready exit   a process: of, and for exit its code
     fault    kind (see `troubles.py`), of (a process, or a place such as w1), invoke at its begin and ok at its end

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -13,12 +12,14 @@ from zlib import crc32
 from eventbus import Event, Reject, RetryLater
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from eventbus import Context
 
 GROUPS: Final = ("charge", "notify")
 STREAM: Final = "load"
+SLICE: Final = 0.1
 
 ATTEMPTS: Final = 3
 BACKOFF: Final = (0.2, 0.5)
@@ -99,11 +100,15 @@ class Times:
         least: Most handlers take from this …
         most: … to this.
         long: What those scripted "long" take: several leases.
+        slow_first: Events with smaller numbers take that long, too.
+        slices: They sleep a little at a time, so that a pause of the process makes them longer.
     """
 
     least: float = 0.0
     most: float = 0.02
     long: float = 5.0
+    slow_first: int = 0
+    slices: bool = True
 
 
 async def play(event: Load, ctx: Context, times: Times, dying: Callable[[], None]) -> None:
@@ -120,8 +125,21 @@ async def play(event: Load, ctx: Context, times: Times, dying: Callable[[], None
         await asyncio.sleep(times.most)
         dying()
         os.kill(os.getpid(), signal.SIGKILL)
-    await asyncio.sleep(times.long if what == "long" else times.least + (times.most - times.least) * (event.n * 37 % 100) / 100)
+    await _sleep(_seconds(event, what, times), slices=times.slices)
     _end(what, ctx.attempt, event.n)
+
+
+def _seconds(event: Load, what: str, times: Times) -> float:
+    if what == "long" or event.n < times.slow_first:
+        return times.long
+    return times.least + (times.most - times.least) * (event.n * 37 % 100) / 100
+
+
+async def _sleep(seconds: float, *, slices: bool) -> None:
+    while slices and seconds > SLICE:
+        await asyncio.sleep(SLICE)
+        seconds -= SLICE
+    await asyncio.sleep(seconds)
 
 
 _put_off: set[int] = set()

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Place:
         assert process is not None
         asyncio.get_running_loop().remove_reader(process.sentinel)
         process.join()
-        self.history.fault("exit", "ok", of=self.process, code=process.exitcode)
+        done = {"done": True} if not self.again and process.exitcode == 0 else {}  # a publisher's work has an end
+        self.history.fault("exit", "ok", of=self.process, code=process.exitcode, **done)
         process.close()
         self.on_end()
         self.ended.set()
@@ -138,3 +140,9 @@ class Place:
 
 if sys.platform == "win32":
     raise ImportError("the rig sends signals that Windows does not have")
+
+
+def cool_down() -> None:
+    """End the warm process, and the one that watches its resources: nothing of a run stays."""
+    forkserver._forkserver._stop()
+    resource_tracker._resource_tracker._stop()

@@ -6,8 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eventbus import EventBus, PublishIncomplete
 from eventbus.events import identity
@@ -15,6 +14,9 @@ from tests.chaos.board import Board
 from tests.chaos.history import History
 from tests.chaos.load import ODDS, Load, make, script_of
 from tests.chaos.worker import _log_to, die_with_parent
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PAUSE: Final = 0.005
 

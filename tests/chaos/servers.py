@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from eventbus.streams import Address
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from eventbus.streams import keys
 from tests.chaos.load import STREAM
 from tests.servers import Server
 
-from eventbus.streams import keys
-
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
     from tests.servers import Program
 
-PAGE = 1000
+PAGE: Final = 1000
 
 
 class KillableServer(Server):
@@ -70,22 +68,11 @@ def _order(entry_id: bytes) -> tuple[int, int]:
     return int(milliseconds), int(sequence)
 
 
-async def dead_letters(client: Redis, group: str) -> list[list[bytes]]:
-    """The fields of every dead letter of a group, as they stand there: a name may come twice."""
-    found: list[list[bytes]] = []
+async def dead_letters(client: Redis, group: str) -> list[dict[bytes, bytes]]:
+    """The fields of every dead letter of a group."""
+    found: list[dict[bytes, bytes]] = []
     after = "-"
-    while page := await client.execute_command("XRANGE", keys.dead(STREAM, group), after, "+", "COUNT", PAGE, NEVER_DECODE=True):
-        found += [fields for _, fields in pairs_of(page)]
+    while page := await client.xrange(keys.dead(STREAM, group), after, "+", count=PAGE):
+        found += [fields for _, fields in page]
         after = f"({page[-1][0].decode()}"
     return found
-
-
-def pairs_of(page: list[Any]) -> Iterator[tuple[bytes, list[bytes]]]:
-    """Id and flat fields of each entry."""
-    for entry_id, fields in page:
-        yield entry_id, list(fields) if isinstance(fields, list) else [part for pair in fields.items() for part in pair]
-
-
-def address(url: str) -> Address:
-    """Where a server is."""
-    return Address.parse(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.delivery.carried import split
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from eventbus.streams import EntryCommands, GroupCommands, GroupReader
     from tests.chaos.history import History
     from tests.chaos.points import Points
+
+LATE: Final = 0.1
+"""Seconds after which it matters when a command was sent: what it brought may be another's by now."""
 
 NUMBER: Final = re.compile(rb'"n":(\d+)')
 
@@ -59,6 +63,7 @@ class Tape:
 
     async def call(self, op: str, group: str, made: Coroutine[Any, Any, Any], tell: Callable[[Any], dict | None], **asked: Any) -> Any:
         """Make a call; note it when it fails, and what there is to tell of its answer."""
+        sent = time.monotonic()
         try:
             answer = await self._points.around(op, made)
         except BaseException as error:
@@ -66,7 +71,8 @@ class Tape:
             self._history.write(op, how, g=group, why=type(error).__name__, **asked)
             raise
         if (told := tell(answer)) is not None:
-            self._history.write(op, "ok", g=group, **told)
+            late = {"s": sent} if time.monotonic() - sent > LATE else {}
+            self._history.write(op, "ok", g=group, **told, **late)
         return answer
 
     def note(self, op: str, how: str, **rest: Any) -> None:
@@ -111,6 +117,7 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
             entries = list(entries)
             at = places([entry_id for entry_id, _ in entries], private=private)
             numbers = tape.numbers(self.group.name, at)
+            tape.note("drop", "invoke", g=self.group.name, at=at, n=numbers)
             made = super().drop(entries, private=private, token=token)
             return await tape.call("drop", self.group.name, made, lambda got: _answers(got, at, n=numbers), at=at)
 

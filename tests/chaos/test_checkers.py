@@ -113,7 +113,7 @@ class TestTotalQueue:
         assert (found.duplicated, found.complaints.counts) == (1, {})
 
     def test_dead_and_skipped_count_as_delivered(self):
-        dropped = rec(2, "w0.1", "drop", g="charge", at=["1-0"], n=[1], got=["done"])
+        dropped = rec(2, "w0.1", "drop", "invoke", g="charge", at=["1-0"], n=[1])
         assert not self.check(publish(0), publish(1), letter(0, "attempts"), dropped).complaints
 
 
@@ -125,7 +125,10 @@ class TestAccounting:
         return [*publish(number), run(number, "invoke", t=1), run(number, "ok", t=2)]
 
     def test_passes_what_ends_where_it_belongs(self):
-        dropped = rec(2, "w0.1", "drop", g="charge", at=["2-0"], n=[2], got=["done"])
+        dropped = [
+            rec(2, "w0.1", "drop", "invoke", g="charge", at=["2-0"], n=[2]),
+            rec(2, "w0.1", "drop", g="charge", at=["2-0"], n=[2], got=["gone"]),
+        ]
         found = self.check(
             *(self.done(0), publish(1, odd="fail"), run(1, "invoke", t=1), run(1, "fail", t=2), letter(1, "attempts")),
             *(publish(2, odd="nobody"), dropped, nothing_owed()),
@@ -303,6 +306,11 @@ class TestExplained:
         found = self.check(came(1, "w0.1", "read", "0-0"), came(2, "w0.1", "ack", "0-0"), came(3, "w1.1", "read", "0-0"))
         assert found.changed == 0
 
+    def test_an_answer_that_comes_after_the_entry_was_handed_on_changes_nothing(self):
+        late = came(9, "w0.1", "read", "0-0") | {"s": 1}
+        read = rec(1, "w0.1", "read", "invoke", g="charge")
+        assert not self.check(read, came(8, "w1.1", "claim", "0-0"), late, faults=paused("w0.1", 2, 8.9)).complaints
+
     def test_waiting_a_lease_beside_a_free_slot_is_told(self):
         assert kinds(self.check(came(1, "w0.1", "read", "0-0"), run(0, "invoke", t=9))) == {"waited"}
 
@@ -346,6 +354,10 @@ class TestLiveness:
     def test_what_a_dead_worker_held_is_taken_over_in_time(self):
         found = self.check(self.takeover(7.0), faults=[fault(2, "kill", "w0.1")])
         assert (found.complaints.words, found.taken) == ([], 1)
+
+    def test_an_unseen_takeover_by_one_that_died_too_begins_a_lease_anew(self):
+        faults = [fault(2, "kill", "w0.1"), fault(14.5, "kill", "w2.1")]
+        assert "late" not in kinds(self.check(self.takeover(20.0), faults=faults))
 
     def test_what_a_dead_worker_held_is_taken_over_too_late(self):
         assert "late" in kinds(self.check(self.takeover(20.0), faults=[fault(2, "kill", "w0.1")]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +56,7 @@ class Troubles:
             self._take(record, begun)
         for (kind, of), since in begun.items():
             self._add(Trouble(kind, of, since, math.inf))
+        self._begins = sorted(trouble.since for trouble in self.all)
 
     def _take(self, record: Record, begun: dict[tuple[str, str], float]) -> None:
         op, of, at = record["op"], record.get("of", record["p"]), record["t"]
@@ -112,6 +114,11 @@ class Troubles:
         ]
         return sorted(found, key=lambda trouble: trouble.since)
 
+    def latest(self, since: float, until: float) -> float:
+        """When the last trouble of anybody began in some time, the end of a process included; minus infinity for none."""
+        found = bisect_right(self._begins, until)
+        return self._begins[found - 1] if found and self._begins[found - 1] > since else -math.inf
+
     def calm(self, process: str, since: float, until: float) -> float:
         """Seconds of the longest stretch in which nothing troubled a living process."""
         longest, free = 0.0, since
@@ -131,7 +138,12 @@ class Troubles:
         since = at - self.lease
         if self.calm(process, since, at) >= self.need:
             return ""
-        return max(self.of(process, since, at), key=lambda trouble: min(trouble.until, at) - max(trouble.since, since)).kind
+        return max(self.of(process, since, at), key=lambda trouble: _weight(trouble, since, at)).kind
+
+
+def _weight(trouble: Trouble, since: float, until: float) -> tuple[bool, float]:
+    """How much of a time a trouble took. What a process noted of itself explains only what nothing else does."""
+    return trouble.kind != STALL, min(trouble.until, until) - max(trouble.since, since)
 
 
 def _place(of: str) -> str:

@@ -11,7 +11,6 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eventbus import Context, EventBus, Retry
@@ -24,6 +23,7 @@ from tests.chaos.tape import Tape, place, recorded_entries, recorded_group, reco
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from eventbus.consuming import Rooms
     from tests.chaos.board import Row

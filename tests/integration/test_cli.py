@@ -248,7 +248,9 @@ async def test_a_lag_beyond_the_limit_is_shown_with_a_plus(run, redis_client):
     pipeline.xgroup_create("orders", "charge", "0")
     pipeline.xdel("orders", "7-0")
     await pipeline.execute()
-    assert ["charge", "10000+", "0", "0", "0", "0", "0", "0", "0-0"] in [line.split() for line in (await run("info", "orders")).out.splitlines()]
+    assert ["charge", "10000+", "0", "0", "0", "0", "0", "0", "0-0"] in [
+        line.split() for line in (await run("info", "orders")).out.splitlines()
+    ]
 
 
 async def test_info_lists_topics_and_the_servers_memory(run, redis_client):

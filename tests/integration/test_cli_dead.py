@@ -333,7 +333,7 @@ async def test_groups_abandon_says_what_is_owed_and_asks_first(run, redis_client
     ended = await run("groups", "abandon", "orders", "charge", "--yes")
     assert (ended.code, ended.out) == (
         0,
-        f"abandoned  topic orders  group charge  it owed: {owed}\nits 1 dead letters are kept: eventbus dead list orders charge\n",
+        f"abandoned  topic orders  group charge  it owed: {owed}\nits dead letters are kept (1): eventbus dead list orders charge\n",
     )
     assert not await redis_client.exists(RETRY)
     assert (await run("dead", "list", "orders", "charge", "--total")).out == "1\n"

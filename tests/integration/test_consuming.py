@@ -6,13 +6,33 @@ import asyncio
 import contextvars
 import logging
 import threading
+from collections import Counter
 
 import anyio
 import pytest
 
-from eventbus import BackendRefused, ConfigurationError, Context, Event, EventBus, Flat, LifecycleError, Router, Topic
+from redis.asyncio import Redis
+
+from eventbus import (
+    BackendRefused,
+    ConfigurationError,
+    Context,
+    Event,
+    EventBus,
+    Flat,
+    LifecycleError,
+    Reject,
+    Retry,
+    RetryLater,
+    Router,
+    Topic,
+)
 from eventbus.testing import running
 from tests.support.events import OrderCreated, OrderPaid, orders
+
+
+PRIVATE = ("retry", "parked", "due")
+"""Where copies of a group wait."""
 
 
 async def pending(redis_client, group, stream="orders"):
@@ -100,31 +120,121 @@ async def test_a_type_nobody_handles_is_acknowledged_and_counted(redis_url, redi
     assert await pending(redis_client, "charge") == 0
 
 
-async def test_a_handler_that_raises_leaves_its_entry_pending_and_the_others_go_on(redis_url, redis_client, caplog):
-    """A failure is never acknowledged, and never stops the loop."""
+async def test_a_handler_that_raised_is_run_again_after_the_delay_and_the_others_go_on(redis_url, redis_client, caplog):
+    """It waits in Redis, not in the loop: nothing stays behind, and nothing is behind it."""
     bus = EventBus(redis_url, service="billing")
-    good = asyncio.Event()
+    runs = []
 
-    @bus.subscribe(OrderCreated, group="charge", concurrency=1)
-    async def charge(event: OrderCreated) -> None:
-        if event.order_id == "o-0":
+    @bus.subscribe(OrderCreated, group="charge", concurrency=1, retry=Retry(backoff=[0.2], jitter=0))
+    async def charge(event: OrderCreated, ctx: Context) -> None:
+        runs.append((event.order_id, ctx.attempt, ctx.entry_id, ctx.id))
+        if event.order_id == "o-0" and ctx.attempt < 3:
             raise RuntimeError("no money")
-        good.set()
 
-    async with running(bus):
-        await bus.publish_many(orders(2))
-        await good.wait()
-        (consumer,) = bus.consumers
-        while consumer.counts.acknowledged < 1:
-            await asyncio.sleep(0)
-        assert (consumer.counts.failed, consumer.in_hand.left) == (1, 1)
-    assert await pending(redis_client, "charge") == 1
-    assert "no money" in caplog.text
-    assert "stays pending" in caplog.text
+    async with running(bus) as run:
+        first, second = await bus.publish_many(orders(2))
+        await run.idle()
+        counts = bus.consumers[0].counts
+        assert (counts.failed, counts.retried, counts.promoted, counts.handled) == (2, 2, 2, 2)
+        assert not bus.consumers[0].in_hand
+    tried = [("o-0", attempt, first.entry_id, first.event_id) for attempt in (1, 2, 3)]
+    assert runs == [tried[0], ("o-1", 1, second.entry_id, second.event_id), *tried[1:]]
+    assert await pending(redis_client, "charge") == 0
+    assert [
+        await redis_client.exists(f"{{orders}}:{key}:charge") and await redis_client.xlen(f"{{orders}}:{key}:charge") for key in PRIVATE
+    ] == [0] * 3
+    assert caplog.text.count("\nRuntimeError: no money") == 2
 
 
-async def test_what_cannot_be_decoded_stays_pending_without_its_content_in_the_log(redis_url, redis_client, caplog):
-    """Garbage, a damaged envelope, a newer version: each is said, none stops the loop."""
+async def test_a_retry_reaches_no_other_group(redis_url, redis_client):
+    """It is this group's failure."""
+    bus = EventBus(redis_url, service="billing")
+    runs = Counter()
+
+    @bus.subscribe(OrderCreated, group="charge", retry=Retry(backoff=[0]))
+    async def charge(event: OrderCreated, ctx: Context) -> None:
+        runs["charge"] += 1
+        if ctx.attempt < 4:
+            raise RuntimeError("no money")
+
+    @bus.subscribe(OrderCreated, group="ship")
+    async def ship(event: OrderCreated) -> None:
+        runs["ship"] += 1
+
+    async with running(bus) as run:
+        await bus.publish_many(orders(3))
+        await run.idle()
+    assert runs == {"charge": 12, "ship": 3}
+    assert await redis_client.xlen("orders") == 3
+
+
+async def letters(redis_client, group="charge"):
+    """Names and values of the group's dead letters."""
+    return [fields for _, fields in await redis_client.xrange(f"{{orders}}:dead:{group}")]
+
+
+async def test_an_event_whose_attempts_are_spent_is_a_dead_letter_with_what_happened(redis_url, redis_client, caplog):
+    """Its own fields untouched, and behind them what became of it."""
+    bus = EventBus(redis_url, service="billing")
+
+    @bus.subscribe(OrderCreated, group="charge", retry=Retry(attempts=2, backoff=[0]))
+    async def charge(event: OrderCreated) -> None:
+        raise RuntimeError("no money")
+
+    async with running(bus) as run:
+        published = await bus.publish(OrderCreated(order_id="o-1"))
+        await run.idle()
+        assert bus.consumers[0].counts.dead == {"attempts": 1}
+        name = bus.consumers[0].commands.consumer
+    ((_, original),) = await redis_client.xrange("orders")
+    (letter,) = await letters(redis_client)
+    assert list(letter)[: len(original)] == list(original)
+    ours = {name: value for name, value in letter.items() if name not in original}
+    assert ours.pop("ebtraceback").endswith('raise RuntimeError("no money")\nRuntimeError: no money\n')
+    assert ours.pop("ebfailed").endswith("Z")
+    assert ours == {
+        "ebentry": published.entry_id,
+        "ebattempts": "2",
+        "ebreason": "attempts",
+        "ebgroup": "charge",
+        "ebdeliveries": "1",
+        "eberror": "builtins.RuntimeError",
+        "ebmessage": "no money",
+        "ebconsumer": name,
+        "ebtype": "OrderCreated",
+    }
+    assert "is a dead letter now (attempts) after 2 attempts" in caplog.text
+
+
+async def test_a_handler_says_by_a_signal_what_becomes_of_its_event(redis_url, redis_client, caplog):
+    """Later, at once and uncounted, or never."""
+    bus = EventBus(redis_url, service="billing")
+    attempts = []
+
+    @bus.subscribe(OrderCreated, group="charge", concurrency=1, retry=Retry(attempts=3))
+    async def charge(event: OrderCreated, ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        match len(attempts):
+            case 1:
+                raise RetryLater(0.05)
+            case 2 | 3 | 4:
+                raise RetryLater(0, count=False)
+            case 5:
+                raise Reject("the account is closed")
+
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="o-1"))
+        await run.idle()
+        counts = bus.consumers[0].counts
+        assert (counts.deferred, counts.rejected, counts.failed, counts.dead) == (4, 1, 0, {"rejected": 1})
+    assert attempts == [1, 2, 2, 2, 2]
+    (letter,) = await letters(redis_client)
+    assert (letter["ebreason"], letter["ebmessage"], letter["ebattempts"]) == ("rejected", "the account is closed", "2")
+    assert "the account is closed" not in caplog.text
+
+
+async def test_what_cannot_be_decoded_is_a_dead_letter_without_its_content_in_the_log(redis_url, redis_client, caplog):
+    """Garbage, a damaged envelope, a newer version: each is kept as it came, once, and none stops the loop."""
     bus = EventBus(redis_url, service="billing")
     seen = asyncio.Event()
 
@@ -133,21 +243,62 @@ async def test_what_cannot_be_decoded_stays_pending_without_its_content_in_the_l
         seen.set()
 
     envelope = {"specversion": "1.0", "id": "1", "type": "OrderCreated", "source": "/x", "time": "2026-11-21T07:16:59.123Z"}
-    await redis_client.xadd("orders", {"hello": "s3cret"})
-    await redis_client.xadd("orders", {**envelope, "data": "{s3cret"})
-    await redis_client.xadd("orders", {**envelope, "data": '{"order_id": ["s3cret"]}'})
-    await redis_client.xadd("orders", {**envelope, "data": '{"order_id": "s3cret"}', "dataversion": "2"})
-    await redis_client.xadd("orders", {b"\xff": b"\xfe s3cret"})
-    async with running(bus):
+    damaged = [
+        {"hello": "s3cret"},
+        {**envelope, "data": "{s3cret"},
+        {**envelope, "data": '{"order_id": ["s3cret"]}'},
+        {**envelope, "data": '{"order_id": "s3cret"}', "dataversion": "2"},
+    ]
+    for fields in damaged:
+        await redis_client.xadd("orders", fields)
+    async with running(bus) as run:
         await bus.publish(OrderCreated(order_id="good"))
-        await seen.wait()
-        (consumer,) = bus.consumers
-        counts = consumer.counts
-        while counts.acknowledged < 1:
-            await asyncio.sleep(0)
-        assert (counts.undecodable, counts.newer, counts.handled) == (4, 1, 1)
-    assert await pending(redis_client, "charge") == 5
+        await run.idle()
+        counts = bus.consumers[0].counts
+        assert (counts.undecodable, counts.newer, counts.handled) == (3, 1, 1)
+        assert counts.dead == {"undecodable": 3, "newer": 1}
+    assert seen.is_set()
+    kept = [
+        ({name: value for name, value in letter.items() if not name.startswith("eb")}, letter["ebreason"])
+        for letter in await letters(redis_client)
+    ]
+    expected = list(zip(damaged, ["undecodable"] * 3 + ["newer"], strict=True))
+    assert sorted(kept, key=repr) == sorted(expected, key=repr)
     assert "s3cret" not in caplog.text
+
+
+async def test_bytes_that_are_no_text_are_kept_as_they_are(redis_url):
+    """A dead letter is what the entry was."""
+    bus = EventBus(redis_url, service="billing")
+
+    @bus.subscribe(OrderCreated, group="charge")
+    async def charge(event: OrderCreated) -> None: ...
+
+    async with Redis.from_url(redis_url) as raw:
+        await raw.xadd("orders", {b"\xff\x00": b"\xfe s3cret"})
+        async with running(bus) as run:
+            await run.idle()
+        ((_, fields),) = await raw.xrange("{orders}:dead:charge")
+    assert (fields[b"\xff\x00"], fields[b"ebreason"]) == (b"\xfe s3cret", b"undecodable")
+
+
+async def test_an_entry_with_more_fields_than_a_script_can_write_is_retried_and_dead_lettered_whole(redis_url, redis_client):
+    """Lua's stack has room for 8,000 values: nothing of it is lost on the way."""
+    bus = EventBus(redis_url, service="billing")
+    seen = []
+
+    @bus.subscribe(OrderCreated, group="charge", retry=Retry(attempts=3, backoff=[0]), foreign=Flat(OrderCreated))
+    async def charge(event: OrderCreated, ctx: Context) -> None:
+        seen.append(event.order_id)
+        raise RuntimeError
+
+    fields = {**{f"name {number}": f"value {number}" for number in range(5_000)}, "order_id": "at the end"}
+    await redis_client.xadd("orders", fields)
+    async with running(bus) as run:
+        await run.idle()
+        letter = await bus.admin.dead_letters("orders", "charge").latest()
+    assert seen == ["at the end"] * 3
+    assert list(letter.fields) == [part.encode() for pair in fields.items() for part in pair]
 
 
 async def test_a_foreign_producers_flat_entry_becomes_an_event(redis_url, redis_client):
@@ -316,18 +467,17 @@ async def test_a_handler_that_raises_cancelled_by_itself_does_not_end_its_execut
     bus = EventBus(redis_url, service="billing")
     seen = []
 
-    @bus.subscribe(OrderCreated, group="charge", concurrency=1)
+    @bus.subscribe(OrderCreated, group="charge", concurrency=1, retry=Retry(attempts=2, backoff=[0]))
     async def charge(event: OrderCreated) -> None:
         if event.order_id == "o-0":
             raise asyncio.CancelledError
         seen.append(event.order_id)
 
-    async with running(bus):
+    async with running(bus) as run:
         await bus.publish_many(orders(3))
-        (consumer,) = bus.consumers
-        while consumer.counts.acknowledged < 2:
-            await asyncio.sleep(0)
-        assert (seen, consumer.counts.failed) == (["o-1", "o-2"], 1)
+        await run.idle()
+        counts = bus.consumers[0].counts
+        assert (seen, counts.failed, counts.dead) == (["o-1", "o-2"], 2, {"attempts": 1})
 
 
 async def test_a_router_declares_without_a_bus(redis_url):

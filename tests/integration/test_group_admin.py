@@ -6,10 +6,13 @@ import math
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
-from eventbus import ConfigurationError, GroupInUse, NotFound
+from eventbus import BackendRefused, ConfigurationError, EventBus, GroupInUse, NotFound
 from eventbus.admin import Admin, Filter, Lag, Owed
 from eventbus.streams import Address, Connections, keys
+from eventbus.testing import running
+from tests.support.events import OrderCreated
 from tests.support.graveyard import bury, heartbeat, letter, make_group
 from tests.support.proxy import proxy_to
 
@@ -117,10 +120,11 @@ async def test_a_renamed_group_goes_on_where_it_stood_with_its_dead_letters(admi
     await read(redis_client, 3)
     (dead_id,) = await bury(redis_client, letter(1))
     await heartbeat(redis_client, age=43, lease=42.0)
-    lag_before = (await admin.groups("orders"))[0].lag
+    lag_before, known_before = (await admin.groups("orders"))[0].lag, (await redis_client.xinfo_groups("orders"))[0].get("lag")
     await admin.rename_group("orders", "charge", "billing")
     (group,) = await admin.groups("orders")
     assert (group.name, group.last_delivered, group.lag, group.dead, group.ours) == ("billing", "3-0", lag_before, 1, True)
+    assert (await redis_client.xinfo_groups("orders"))[0].get("lag") == known_before  # from 7.0 on it is not NULL
     about = await redis_client.hgetall(keys.group("orders", "billing"))
     assert (about["lease"], about["watermark"], about["service"]) == ("42000", "2-0", "billing")
     assert about["token"] != "token-1"
@@ -236,6 +240,25 @@ async def test_a_renaming_whose_answer_is_lost_is_done_once(redis_client, redis_
         await admin.rename_group("orders", "charge", "billing")
         assert proxy.lost.is_set()
         assert [each.name for each in await admin.groups("orders")] == ["billing"]
+
+
+async def test_at_maxmemory_a_renaming_is_refused_whole_and_abandoning_works(own_server):
+    """The first write of the one needs memory; the other frees some."""
+    server = own_server()
+    async with (
+        Redis.from_url(server.url, decode_responses=True) as client,
+        Admin(Connections(Address.parse(server.url), name="t")) as admin,
+    ):
+        await make_group(client)
+        await bury(client, letter(1))
+        before = await snapshot(client)
+        await client.config_set("maxmemory", 1)
+        with pytest.raises(BackendRefused) as refused:
+            await admin.rename_group("orders", "charge", "billing")
+        assert refused.value.code == "OOM"
+        assert await snapshot(client) == before
+        assert (await admin.abandon_group("orders", "charge")).dead == 1
+        assert await client.keys("*charge*") == [keys.dead("orders", "charge")]
 
 
 # -- abandoning
@@ -381,3 +404,58 @@ async def test_trimming_needs_a_topic_and_a_limit(admin, redis_client):
     for wrong in ({}, {"max_len": -1}, {"max_age": -1.0}, {"max_age": math.nan}, {"max_len": True}):
         with pytest.raises(ConfigurationError, match="trim: "):
             await admin.trim("orders", **wrong)
+
+
+# -- with a bus
+
+
+async def test_a_group_of_a_bus_is_renamed_once_the_bus_has_left(admin, redis_url):
+    """Under its new name it goes on with what was published meanwhile, and sees nothing twice."""
+
+    def service(group):
+        bus, seen = EventBus(redis_url, service="billing"), []
+
+        @bus.subscribe(OrderCreated, group=group)
+        async def handle(event: OrderCreated) -> None:
+            seen.append(event.order_id)
+
+        return bus, seen
+
+    old, seen = service("charge")
+    async with running(old) as run:
+        await old.publish(OrderCreated(order_id="o-1"))
+        await run.idle()
+        assert [(each.name, each.living) for each in await admin.groups("orders")] == [("charge", 1)]
+        with pytest.raises(GroupInUse, match=r"billing\..* lives"):
+            await admin.rename_group("orders", "charge", "billing-charge")
+        with pytest.raises(GroupInUse, match=r"billing\..* lives"):
+            await admin.abandon_group("orders", "charge")
+    async with EventBus(redis_url, service="shop") as shop:
+        await shop.publish(OrderCreated(order_id="o-2"))
+    await admin.rename_group("orders", "charge", "billing-charge")
+    new, seen_then = service("billing-charge")
+    async with running(new) as run:
+        await run.idle()
+    assert (seen, seen_then) == (["o-1"], ["o-2"])
+    assert [each.name for each in await admin.groups("orders")] == ["billing-charge"]
+    assert await admin.abandon_group("orders", "billing-charge") == Owed(0, Lag(0), 0, 0, 0)
+
+
+async def test_a_group_that_was_abandoned_begins_as_a_new_one(admin, redis_url):
+    """Nothing of the old one is taken up again."""
+    bus, seen = EventBus(redis_url, service="billing"), []
+
+    @bus.subscribe(OrderCreated, group="charge", start="latest")
+    async def handle(event: OrderCreated) -> None:
+        seen.append(event.order_id)
+
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="o-1"))
+        await run.idle()
+    async with bus:
+        await bus.publish(OrderCreated(order_id="o-2"))
+        assert (await bus.admin.abandon_group("orders", "charge")).unread == Lag(1)
+    async with running(bus) as run:
+        await bus.publish(OrderCreated(order_id="o-3"))
+        await run.idle()
+    assert seen == ["o-1", "o-3"]

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
-import signal
-import socket
-import urllib.error
-import urllib.request
 from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
 
 from eventbus import EventBus, Retry
 from eventbus.admin import Census, Lag
-from eventbus.admin.counting import UNSERVED, count_group, find_unserved
+from eventbus.admin.counting import count_group, find_unserved
 from eventbus.observe.health import readiness
 from eventbus.observe.prometheus import instrument
 from eventbus.streams import Address, Connections, Wire, keys
 from eventbus.testing import running
-from tests.servers import GIVEN
-from tests.support.commands import Command
 from tests.support.events import OrderCreated, orders
 from tests.support.measured import FakeBus, subscription
 
 PLACE = {"topic": "orders", "group": "charge"}
-DAY = UNSERVED
+DAY = 86_400.0
 LEASE = 30.0
-
-one_server = pytest.mark.parametrize("shared_server", ["given" if os.environ.get(GIVEN) else "embedded"], indirect=True)
 
 
 async def until(condition):
@@ -286,16 +275,20 @@ async def test_of_three_buses_exactly_one_shows_what_their_group_owes(redis_url)
     def showing():
         return [registry for _, registry in buses if registry.get_sample_value("eventbus_group_pending", PLACE) is not None]
 
+    async def counted_again():
+        before = [bus.census()._taken for bus, _ in buses]
+        await until(lambda: all(bus.census()._taken is not old for (bus, _), old in zip(buses, before, strict=True)))
+
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for bus, _ in buses:
             tasks.create_task(consume(bus, stop))
-        await until(lambda: all(bus.consumers for bus, _ in buses) and len(showing()) == 1)
-        (shown,) = showing()
-        assert shown is min((bus.runtime.name, registry) for bus, registry in buses)[1]
-        for _ in range(10):
-            await asyncio.sleep(0.02)
-            assert showing() == [shown]
+        await until(lambda: all(bus.consumers for bus, _ in buses))
+        smallest = min(buses, key=lambda each: each[0].runtime.name)[1]
+        await until(lambda: showing() == [smallest])
+        for _ in range(3):
+            await counted_again()
+            assert showing() == [smallest]
         stop.set()
 
 
@@ -314,6 +307,19 @@ async def test_numbers_that_are_too_old_are_not_shown(redis_url, redis_client):
     assert census.groups == ()
 
 
+async def test_a_process_that_does_not_consume_any_more_shows_no_numbers(redis_url, redis_client):
+    """At once, not when they are too old: somebody else is elected by then."""
+    await redis_client.xgroup_create("orders", "charge", "0", mkstream=True)
+    await serve(redis_client, "a")
+    consumed = [subscription()]
+    census = Census(lambda: consumed)
+    async with wires(redis_url, 1) as (wire,):
+        await census.run_once(wire, "a")
+    assert len(census.groups) == 1
+    consumed.clear()
+    assert census.groups == ()
+
+
 async def test_a_group_that_cannot_be_counted_does_not_hide_the_others(redis_url, redis_client, caplog):
     """Said once; here a key of another type is in its way."""
     for group in ("charge", "notify"):
@@ -326,46 +332,6 @@ async def test_a_group_that_cannot_be_counted_does_not_hide_the_others(redis_url
             await census.run_once(wire, "a")
     assert [each.group for each in census.groups] == ["notify"]
     assert len([record for record in caplog.records if "cannot be counted" in record.getMessage()]) == 1
-
-
-# -- readiness
-
-
-async def test_a_bus_is_ready_while_it_consumes_and_not_before_or_after(redis_url):
-    """From the first look on, without any event."""
-    bus, _ = measured(redis_url)
-    assert not readiness(bus).ready
-    async with bus:
-        assert not readiness(bus).ready
-        async with bus.consuming():
-            assert readiness(bus).ready
-        assert not readiness(bus).ready
-    assert readiness(bus).reason == "the bus is not open"
-
-
-async def test_a_bus_that_drains_is_not_ready(redis_url):
-    """While its handlers still run."""
-    go, begun = asyncio.Event(), asyncio.Event()
-
-    async def hold(event):
-        begun.set()
-        await go.wait()
-
-    bus, _ = measured(redis_url, hold)
-
-    async def consume(stop):
-        async with bus, bus.consuming():
-            await stop.wait()
-
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(consume(stop))
-        await until(lambda: readiness(bus).ready)
-        await bus.publish(OrderCreated(order_id="1"))
-        await begun.wait()
-        stop.set()
-        await until(lambda: readiness(bus).reason == "draining")
-        go.set()
 
 
 @pytest.mark.parametrize("trouble", ["killed", "frozen"])
@@ -387,188 +353,3 @@ async def test_without_redis_a_bus_is_not_ready_and_its_metrics_go_on(redis_serv
         await bus.publish(OrderCreated(order_id="2"))
         await until(lambda: value("eventbus_handled_total", ack) == 2)
         assert value("eventbus_reconnects_total") >= (1 if trouble == "killed" else 0)  # frozen, it need not have been asked
-
-
-# -- eventbus run --metrics-port
-
-APP = """
-import time
-from eventbus import Event, EventBus
-
-class Said(Event, topic="said"):
-    word: str
-
-bus = EventBus(service="shop")
-
-@bus.subscribe(Said, group="hear")
-async def hear(event: Said) -> None:
-    print("heard", event.word, flush=True)
-    if event.word == "block":
-        time.sleep(9)
-"""
-
-
-@pytest_asyncio.fixture
-async def start(tmp_path):
-    """Starts `eventbus run app:bus …` in a directory with that program."""
-    commands = []
-
-    async def start(*arguments, app=APP, **options):
-        (tmp_path / "app.py").write_text(app)
-        commands.append(await Command.start("run", "app:bus", *arguments, cwd=tmp_path, **options))
-        return commands[-1]
-
-    yield start
-    for command in commands:
-        await command.kill()
-
-
-async def get(url):
-    """Status and body, as a probe gets them."""
-
-    def ask():
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    return await asyncio.to_thread(ask)
-
-
-async def until_answered(url, status):
-    while True:
-        found = await get(url)
-        if found[0] == status:
-            return found[1]
-        await asyncio.sleep(0.02)
-
-
-async def address(service):
-    said = await service.error("/livez and /readyz at")
-    return re.search(r"(http://\S+)/metrics", said)[1]
-
-
-def free_ports(count):
-    """The first of so many neighbouring ports that are free now."""
-    while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if port + count < 65_535 and all(is_free(port + step) for step in range(1, count)):
-                return port
-
-
-def is_free(port):
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) != 0
-
-
-async def say(client, word):
-    await client.xadd("said", {"specversion": "1.0", "id": word, "type": "Said", "source": "/t", "data": json.dumps({"word": word})})
-
-
-@one_server
-async def test_the_command_line_serves_metrics_and_probes(start, redis_url, redis_client):
-    """What was handled is what Prometheus's own parser reads."""
-    service = await start("--metrics-port", "0", url=redis_url)
-    where = await address(service)
-    found = json.loads(await until_answered(f"{where}/readyz", 200))
-    assert (found["ready"], found["reason"]) == (True, "ready")
-    assert {loop["health"] for loop in found["loops"]} <= {"starting", "running"}
-    assert len(found["loops"]) > 5
-    assert json.loads((await get(f"{where}/livez"))[1])["alive"] is True
-
-    await say(redis_client, "hello")
-    await service.line("heard")
-    labels = {"topic": "said", "group": "hear"}
-    while True:
-        status, text = await get(f"{where}/metrics")
-        samples = {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-        if samples["eventbus_handled_total", frozenset((labels | {"outcome": "ack"}).items())] == 1:
-            break
-    assert status == 200
-    assert samples["eventbus_handler_duration_seconds_count", frozenset((labels | {"type": "Said"}).items())] == 1
-    assert "process_resident_memory_bytes" in text
-    assert await get(f"{where}/elsewhere") == (404, "/metrics /livez /readyz\n")
-    service.terminate()
-    assert (await service.ended()).code == 0
-
-
-@one_server
-async def test_a_blocked_event_loop_is_told_and_told_to_be_well_again(start, redis_url, redis_client):
-    """From outside, while the handler that blocks it still runs; metrics go on."""
-    service = await start("--metrics-port", "0", url=redis_url)
-    where = await address(service)
-    await until_answered(f"{where}/readyz", 200)
-    await say(redis_client, "block")
-    await service.line("heard")
-    assert (await get(f"{where}/livez"))[0] == 200  # not for a moment's work
-    said = json.loads(await until_answered(f"{where}/livez", 503))
-    assert said["alive"] is False
-    assert said["silent_for"] >= 5
-    status, text = await get(f"{where}/readyz")
-    assert status == 503
-    assert "the event loop has not turned for" in json.loads(text)["reason"]
-    assert (await get(f"{where}/metrics"))[0] == 200
-    await until_answered(f"{where}/livez", 200)
-    await until_answered(f"{where}/readyz", 200)
-
-
-async def test_readyz_says_503_while_redis_is_frozen_and_200_when_it_is_back(start, redis_server):
-    """The process itself lives all the while, and shows no password."""
-    service = await start("--metrics-port", "0", url=redis_server.url)
-    where = await address(service)
-    await until_answered(f"{where}/readyz", 200)
-    redis_server.pause()
-    found = json.loads(await until_answered(f"{where}/readyz", 503))
-    assert found["reason"].startswith("failing: ")
-    assert any(loop["failures"] and "BackendUnavailable: " in loop["last_error"] for loop in found["loops"])
-    assert (await get(f"{where}/livez"))[0] == 200
-    assert "eventbus_handled_total" in (await get(f"{where}/metrics"))[1]
-    redis_server.resume()
-    await until_answered(f"{where}/readyz", 200)
-
-
-@one_server
-async def test_workers_have_a_port_each_and_a_successor_takes_over_its_predecessor_s(start, redis_url):
-    """The first free one of as many as there are workers."""
-    port = free_ports(2)
-    parent = await start("--workers", "2", "--metrics-port", str(port), url=redis_url)
-    pid = int(re.search(r"pid (\d+)", await parent.error("worker 1 started"))[1])
-    where = {await address(parent), await address(parent)}
-    assert where == {f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"}
-    for each in where:
-        await until_answered(f"{each}/readyz", 200)
-    os.kill(pid, signal.SIGKILL)
-    assert await address(parent) in where
-    for each in where:
-        await until_answered(f"{each}/readyz", 200)
-    parent.terminate()
-    assert (await parent.ended()).code == 0
-
-
-@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])
-async def test_a_port_that_is_taken_is_said_in_one_sentence(start, redis_server, workers):
-    """Exit code 2, before anything is consumed; with workers also where only the last port is taken."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        first = port - 1 if workers else port
-        ended = await (await start("--metrics-port", str(first), *workers, url=redis_server.url)).ended()
-    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert f"--metrics-port {port}: cannot serve at 127.0.0.1: Address already in use" in ended.err
-
-
-async def test_without_the_extra_the_command_says_how_to_install_it(start, tmp_path):
-    """Exit code 2, one sentence."""
-    (tmp_path / "prometheus_client.py").write_text("raise ModuleNotFoundError(name='prometheus_client')")
-    ended = await (await start("--metrics-port", "0", url="redis://localhost:1")).ended()
-    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert "pip install 'eventbus[prometheus]'" in ended.err

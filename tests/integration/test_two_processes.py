@@ -64,7 +64,9 @@ async def test_each_group_handles_each_of_twenty_thousand_events_exactly_once(re
 
     published = ids(*confirmed)
     assert set(published.values()) == {1}
-    assert published.total() == 2 * EACH == await redis_client.xlen("orders")
+    assert published.total() == 2 * EACH
+    # What every group settled may be trimmed, to the 10,000 entries that a topic keeps unless it says otherwise.
+    assert 10_000 <= await redis_client.xlen("orders") <= 2 * EACH
     for group, paths in handled.items():
         assert ids(*paths) == published
         assert all(path.stat().st_size for path in paths)  # each of them had a share

@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     place: str = WAITING
     carried: int = NEVER
     owner: int = NOBODY
-    count: int = 0
+    deliveries: int = 0
     stale: bool = False
     lost: int = 0
     killed: int = 0
@@ -44,7 +44,7 @@ class Held(NamedTuple):
     """A delivery in hand, with the delivery count it came with."""
 
     event: int
-    count: int
+    deliveries: int
     marked_first: bool
     phase: str = WAITS
 
@@ -164,19 +164,21 @@ class Crashes:
         for event, entry in enumerate(state.entries):
             known = any(held.event == event for held in worker.hand)
             if entry.place == WAITING:
-                read = _set(state, event, entry._replace(place=PENDING, owner=me, count=1))
+                read = _set(state, event, entry._replace(place=PENDING, owner=me, deliveries=1))
                 yield Step(f"{_who(me)} reads {_name(event)}", _hold(read, me, worker, Held(event, 1, entry.carried != NEVER)))
             elif entry.owner == me and not known:
                 recovered = _set(state, event, entry._replace(stale=False))
-                yield Step(f"{_who(me)} recovers {_name(event)}", _hold(recovered, me, worker, Held(event, entry.count, marked_first=True)))
+                yield Step(
+                    f"{_who(me)} recovers {_name(event)}", _hold(recovered, me, worker, Held(event, entry.deliveries, marked_first=True))
+                )
             elif entry.stale and not known:
                 yield from self._claim(state, me, worker, event)
 
     def _claim(self, state: State, me: int, worker: Worker, event: int) -> Iterator[Step]:
         entry = state.entries[event]
-        count = entry.count if self._rules.claim_keeps_count else entry.count + 1
+        count = entry.deliveries if self._rules.claim_keeps_count else entry.deliveries + 1
         lost = entry.owner >= 0 and any(held.event == event and held.begun for held in state.workers[entry.owner].hand)
-        claimed = _set(state, event, entry._replace(owner=me, count=count, stale=False, lost=_capped(entry.lost + lost)))
+        claimed = _set(state, event, entry._replace(owner=me, deliveries=count, stale=False, lost=_capped(entry.lost + lost)))
         says = f"{_who(me)} claims {_name(event)} (count {count})"
         yield Step(says, _hold(claimed, me, worker, Held(event, count, marked_first=True)))
         if state.faults.lost_replies:
@@ -206,8 +208,8 @@ class Crashes:
         if not held.marked_first or not self._rules.starts_are_marked:
             yield Step(f"{who} starts {name}", _put(state, me, started))
             return
-        count = entry.count + (entry.count == held.count or not self._rules.mark_once)
-        marked = _set(state, held.event, entry._replace(count=count))
+        count = entry.deliveries + (entry.deliveries == held.deliveries or not self._rules.mark_once)
+        marked = _set(state, held.event, entry._replace(deliveries=count))
         yield Step(f"{who} marks (count {count}) and starts {name}", _put(marked, me, started))
         if state.faults.lost_replies:
             unanswered = _spend(_put(marked, me, asking), "lost_replies")
@@ -237,7 +239,7 @@ def _capped(lost: int) -> int:
 
 
 def _lost_starts(held: Held, entry: Entry) -> int:
-    return held.count - 1 + max(entry.carried, 0)
+    return held.deliveries - 1 + max(entry.carried, 0)
 
 
 def _is_last(held: Held, entry: Entry) -> bool:

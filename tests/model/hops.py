@@ -33,6 +33,8 @@ class Faults(NamedTuple):
     flushes: int = 0
     forgets: int = 0
     deaths: int = 0
+    joins: int = 0
+    registries: int = 0
 
 
 class State(NamedTuple):
@@ -133,9 +135,16 @@ class Hops:
         if faults.flushes and state.place == UNPUBLISHED:
             after = state._replace(faults=faults._replace(flushes=faults.flushes - 1))
             yield Step("FLUSHALL", after._replace(declared=False, lost=True, promised=state.b == UP), fault=True)
+        if faults.registries and not state.lost:  # announce.lua notices, and counts it as a heal
+            after = state._replace(faults=faults._replace(registries=faults.registries - 1))
+            yield Step("the registry is deleted", after._replace(declared=False, healing=True, promised=state.b == UP), fault=True)
         if faults.forgets and state.declared:
             after = state._replace(faults=faults._replace(forgets=faults.forgets - 1))
             yield Step("an operator removes the type from the registry", after._replace(declared=False, promised=False), fault=True)
+        if state.lost and faults.joins:
+            after = state._replace(lost=False, healing=self._rules.creation_is_doubted)
+            says = "another old member starts, finds no trace of the group, and creates it"
+            yield Step(says, after._replace(faults=faults._replace(joins=faults.joins - 1)), fault=True)
         if state.lost and UP in {state.a, state.b}:
             yield Step("the group is healed", state._replace(lost=False, healing=True))
         if state.healing and (state.declared or state.b != UP):

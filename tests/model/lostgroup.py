@@ -54,6 +54,8 @@ class Stream(NamedTuple):
     place: int | None = 0
     rows: tuple[Row, ...] = ()
     newest: int = 0
+    anew: bool = False
+    """It was made anew since the watermark was stored."""
 
     @property
     def known(self) -> tuple[Entry, ...]:
@@ -84,7 +86,7 @@ class Worker(NamedTuple):
 class Faults(NamedTuple):
     """How many of each may still happen."""
 
-    losses: int = 1
+    losses: int = 0
     deaths: int = 0
     exits: int = 0
 
@@ -116,7 +118,7 @@ class LostGroup:
         rules: Rules,
         *,
         losses: tuple[str, ...] = LOSSES,
-        faults: Faults = Faults(),  # noqa: B008 - a value
+        faults: Faults,
         events: int = 1,
         later: int = 0,
         workers: int = 2,
@@ -149,7 +151,7 @@ class LostGroup:
 
     def drained(self, state: State) -> bool:
         busy = any(worker.hand or worker.socket for worker in state.workers)
-        return not (busy or state.parked or state.unpublished or self._broken(state) or state.topic.known or state.private.entries)
+        return not (busy or state.parked or self._broken(state) or state.topic.known or state.private.entries)
 
     def _broken(self, state: State) -> bool:
         """Whether something is missing that a heal creates."""
@@ -167,7 +169,7 @@ class LostGroup:
                 return Violation(Property.PLACE, f"{_name(event)} was in the hand of a worker that let go of it")
             if copies > 1 and not lost:
                 return Violation(Property.ONE_COPY, f"{copies} of {_name(event)}, and nothing was lost")
-            if copies > 1 + lost * self._workers:
+            if copies > 1 + lost * (1 + self._workers * PREFETCH):
                 return Violation(Property.FEW_COPIES, f"{copies} of {_name(event)} after {lost} loss")
         return None
 
@@ -195,20 +197,20 @@ class LostGroup:
         if self._watermarks and state.topic.place and state.token:
             watermark = min((state.topic.place, *(row.id for row in state.topic.rows)))
             if watermark != state.watermark:
-                yield Step(f"the janitor stores the watermark {watermark}", state._replace(watermark=watermark))
+                yield Step(f"the janitor stores the watermark {watermark}", _remembered(state, watermark))
         yield from self._grow_stale(state)
         for me, worker in enumerate(state.workers):
             yield from self._worker(state, me, worker)
 
     def _lose(self, state: State) -> Iterator[Step]:
         spent = state._replace(faults=state.faults._replace(losses=state.faults.losses - 1))
-        nothing = Stream(place=None)
+        nothing = Stream(place=None, anew=state.watermark != NONE)
         results = {
-            FLUSH: spent._replace(topic=nothing, private=nothing, parked=(), dead=(), token=NONE, watermark=NONE),
+            FLUSH: spent._replace(topic=Stream(place=None), private=Stream(place=None), parked=(), dead=(), token=NONE, watermark=NONE),
             DESTROY_TOPIC: spent._replace(topic=state.topic._replace(place=None, rows=())),
             DESTROY_PRIVATE: spent._replace(private=state.private._replace(place=None, rows=())),
             DELETE_TOPIC: spent._replace(topic=nothing),
-            DELETE_PRIVATE: spent._replace(private=nothing),
+            DELETE_PRIVATE: spent._replace(private=Stream(place=None)),
             DELETE_HASH: spent._replace(token=NONE, watermark=NONE),
         }
         for kind in self._losses:
@@ -275,6 +277,8 @@ class LostGroup:
     def _position(self, state: State) -> int:
         if state.watermark == NONE or state.topic.newest < state.watermark:
             return 0
+        if state.topic.anew and self._rules.watermark_knows_its_stream:
+            return 0
         return state.watermark - 1 if self._rules.heal_before_watermark else state.watermark
 
     # ------------------------------------------------------------------------------------- reading and claiming
@@ -300,15 +304,16 @@ class LostGroup:
             yield Step(says, _put(served, me, worker._replace(socket=reply)))
 
     def _claim(self, state: State, me: int, worker: Worker, kind: str, row: Row) -> Iterator[Step]:
-        """A stale row of another, or an own one that is not in hand under this token."""
+        """A stale row of another, or an own one that is not in hand under this token. A claim tells the group's token."""
         stream = _stream(state, kind)
         entry = next((entry for entry in stream.entries if entry.id == row.id), None)
-        in_hand = any((held.stream, held.entry.id, held.token) == (kind, row.id, state.token) for held in worker.hand)
         mine = row.owner == me and not worker.socket
-        if not (row.stale or mine) or in_hand or entry is None or not state.token:
+        token = worker.token if mine else state.token
+        in_hand = any((held.stream, held.entry.id, held.token) == (kind, row.id, token) for held in worker.hand)
+        if not (row.stale or mine) or in_hand or entry is None or token == NONE:
             return
         claimed = _with(state, kind, stream._replace(rows=swapped(stream.rows, row, Row(row.id, me))))
-        taken = self._take_in(worker, Held(kind, entry, state.token))
+        taken = self._take_in(worker, Held(kind, entry, token))
         yield Step(f"{_who(me)} {'recovers' if mine else 'claims'} {_name(entry.event)} ({kind} entry {row.id})", _put(claimed, me, taken))
 
     def _take_in(self, worker: Worker, held: Held) -> Worker:
@@ -398,7 +403,13 @@ class LostGroup:
             for held in worker.hand:
                 if held.token != worker.token:
                     after = _append(after, PRIVATE, held.entry)
-        yield Step(f"{_who(me)} exits beside a handler that does not end; what has a lease is left to it, orphans are rescued", after, fault=True)
+        yield Step(
+            f"{_who(me)} exits beside a handler that does not end; what has a lease is left to it, orphans are rescued", after, fault=True
+        )
+
+
+def _remembered(state: State, watermark: int) -> State:
+    return state._replace(watermark=watermark, topic=state.topic._replace(anew=False))
 
 
 def _copies(state: State, event: int) -> int:
@@ -456,4 +467,4 @@ def _who(me: int) -> str:
 
 
 def _name(event: int) -> str:
-    return "xyz"[event]
+    return "xyzuvw"[event]

@@ -59,3 +59,16 @@ class Rules:
     orphans_are_rescued: bool = True
     orphans_are_rescued_at_exit: bool = True
     reused_ids_apart: bool = True
+
+    # grace.py
+    grace_at_start: bool = True
+    grace_after_outage: bool = True
+    graces_are_bounded: bool = True
+    short_backoff: bool = True
+    beat_comes_first: bool = True
+
+    # What is not built, and would mend a gap that a model found: off until it is.
+    claims_expire: bool = False
+    failures_count_for_nothing: bool = False
+    creation_is_doubted: bool = False
+    watermark_knows_its_stream: bool = False

@@ -1,6 +1,6 @@
 """Trimming a topic below what all its groups have settled, while groups are lost, healed, created and set back.
 
-Two groups of ours and three entries; a third group may be created at the beginning at any moment. Readers settle in
+Two groups of ours and some entries; a third group may be created at the beginning at any moment. Readers settle in
 any order. The trim stores each group's watermark, from which a lost group is made anew.
 """
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tests.model.rules import Rules
 
-FIRST, LAST = 8, 10
-"""Ids; as text the last would come first."""
+FIRST = 8
+"""The first id."""
 
 NAMES = "gh"
 
@@ -54,12 +54,13 @@ class State(NamedTuple):
 
 
 class Trim:
-    """Two groups, one stream."""
+    """Two groups, one stream; with three entries the last id is 10, which as text would come first."""
 
-    def __init__(self, name: str, rules: Rules, *, faults: Faults) -> None:
+    def __init__(self, name: str, rules: Rules, *, faults: Faults, entries: int = 3) -> None:
         self.name = f"trim: {name}"
         self._rules = rules
         self._faults = faults
+        self._last = FIRST + entries - 1
 
     def initial(self) -> State:
         return State(faults=self._faults)
@@ -70,7 +71,7 @@ class Trim:
         return state
 
     def drained(self, state: State) -> bool:
-        return state.high == LAST and all(len(group.settled) == LAST - FIRST + 1 for group in state.groups)
+        return state.high == self._last and all(len(group.settled) == self._last - FIRST + 1 for group in state.groups)
 
     def violation(self, state: State) -> Violation | None:
         if state.newcomer and state.low > state.newcomer:
@@ -88,7 +89,7 @@ class Trim:
     # ------------------------------------------------------------------------------------ what may happen next
 
     def steps(self, state: State) -> Iterator[Step]:
-        if state.high < LAST:
+        if state.high < self._last:
             yield Step(f"{state.high + 1} is published", state._replace(high=state.high + 1))
         if state.faults.creations:
             spent = state._replace(faults=state.faults._replace(creations=state.faults.creations - 1))

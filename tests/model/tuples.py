@@ -1,10 +1,10 @@
-"""Sorted tuples as small sets and bags: values to build states of, always in one order."""
+"""Sorted tuples of records as small bags: values to build states of, always in one order."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", bound=tuple[Any, ...] | int)
 
 
 def with_(items: tuple[T, ...], item: T) -> tuple[T, ...]:
@@ -25,4 +25,4 @@ def swapped(items: tuple[T, ...], old: T, new: T) -> tuple[T, ...]:
 
 def at(items: tuple[T, ...], place: int, item: T) -> tuple[T, ...]:
     """Replace what stands at a place, where places have a meaning."""
-    return items[:place] + (item,) + items[place + 1 :]
+    return (*items[:place], item, *items[place + 1 :])

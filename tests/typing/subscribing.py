@@ -5,9 +5,10 @@ A line that must be refused carries an ignore of each checker; an ignore that ig
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import assert_type
 
-from eventbus import Context, Event, EventBus, Published, Retry, Router
+from eventbus import Context, Event, EventBus, Published, Reject, Retry, RetryLater, Router, exponential
 
 bus = EventBus("redis://localhost", service="typing")
 router = Router()
@@ -39,6 +40,17 @@ async def notify(event: OrderCreated, ctx: Context) -> None:
 
 @bus.subscribe(OrderCreated)
 def in_a_thread(event: OrderCreated) -> None: ...
+
+
+@bus.subscribe(OrderCreated, timeout=30, retry=Retry(backoff=exponential(1, most=60), on=OSError, never_on=(TimeoutError, KeyError)))
+async def says_what_becomes_of_it(event: OrderCreated) -> None:
+    match event.order_id:
+        case "later":
+            raise RetryLater(60)
+        case "much later":
+            raise RetryLater(timedelta(hours=1), count=False)
+        case _:
+            raise Reject("it is no order")
 
 
 @router.subscribe(OrderCreated | OrderPaid)
@@ -83,6 +95,13 @@ async def narrower_than_subscribed(event: ExpressOrderCreated) -> None: ...
 
 
 bus.subscribe(OrderCreated)(Shipping().ship)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+bus.subscribe(OrderCreated, timeout="30")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+Retry(attempts="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry(backoff=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry(on="TimeoutError")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry(5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+RetryLater("soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+RetryLater(5, False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 bus.subscribe(OrderCreated, retry=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 OrderCreated(order_id=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 OrderCreated(order_id="o-1", colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -11,13 +11,14 @@ import pytest
 import eventbus
 import eventbus.testing
 from eventbus import errors
+from eventbus.admin import Admin, DeadLetters
 from eventbus.delivery import Subscription
 from eventbus.supervision import Health, Loop
 from eventbus.testing.running import Running
 
 FRONT_DOORS = [eventbus, eventbus.testing]
 
-HANDED_OUT = [Subscription, Running, Loop, Health]
+HANDED_OUT = [Admin, DeadLetters, Subscription, Running, Loop, Health]
 """Classes whose objects users are given by those of the front door, without making any."""
 
 

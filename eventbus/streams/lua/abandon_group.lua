@@ -73,8 +73,9 @@ local owed = {group and group.pending or 0, unread(), redis.call('XLEN', KEYS[3]
 local code = ours and 1 or (group and 3 or 2)
 if code == 1 and #living > 0 then code = 4 end
 if code == 1 and ARGV[4] ~= '1' then
-  if group then redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1]) end
+  -- DEL stands first: at maxmemory 6.2 refuses any XGROUP as the first write of a script, and this frees memory.
   for _, i in ipairs({3, 4, 5, 7, 8, 9}) do redis.call('DEL', KEYS[i]) end
   redis.call('SREM', KEYS[2], ARGV[1])
+  if group then redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1]) end
 end
 return {code, living, unpack(owed)}

@@ -1,7 +1,8 @@
 -- Write a consumer's heartbeat: that it lives, which types it knows, which lease it has.
 --
--- KEYS  1 the group's members   2 the group's hash   3 the group's types
+-- KEYS  1 the group's members   2 the group's hash   3 the group's types   4 the set of groups
 -- ARGV  1 consumer   2 JSON object of the member without its time, ending in "}"   3 its lease in milliseconds
+--       4 group
 --       then each event type it knows and its highest version in turn
 -- Returns {the server's time in milliseconds, the group's lease in milliseconds}
 --
@@ -26,13 +27,16 @@ local changed = {'served', string.format('%.0f', now)}
 if lease ~= stored then
   changed[3], changed[4] = 'lease', string.format('%.0f', lease)
 end
-if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 3 then
+if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 4 then
   changed[#changed + 1] = 'healed'
   changed[#changed + 1] = string.format('%.0f', now)
 end
 -- The token alone tells that there is a group: a hash without one is for the healer to fill.
-if redis.call('HEXISTS', KEYS[2], 'token') == 1 then redis.call('HSET', KEYS[2], unpack(changed)) end
-for i = 4, #ARGV, 2 do
+if redis.call('HEXISTS', KEYS[2], 'token') == 1 then
+  redis.call('HSET', KEYS[2], unpack(changed))
+  if redis.call('SISMEMBER', KEYS[4], ARGV[4]) == 0 then redis.call('SADD', KEYS[4], ARGV[4]) end
+end
+for i = 5, #ARGV, 2 do
   local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0)
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 end

@@ -46,7 +46,11 @@ local function bury(id, fields, reason, name)
   for _, each in ipairs({'ebreason', reason, 'ebgroup', ARGV[1], 'ebconsumer', ARGV[2], 'ebfailed', ARGV[6], 'ebtype', name}) do
     letter[#letter + 1] = each
   end
-  redis.call('XADD', KEYS[4], '*', unpack(letter))
+  local written = redis.pcall('XADD', KEYS[4], '*', unpack(letter))
+  if type(written) == 'table' and written.err then  -- it waits; the others do not
+    left[#left + 1] = id
+    return
+  end
   remove(id)
   counts[reason] = counts[reason] + 1
 end

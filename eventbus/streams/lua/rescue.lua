@@ -9,6 +9,7 @@
 -- A script because: a parked copy and its due time belong together, and the time is the server's.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZCARD', KEYS[2])  -- a key of another type is found before anything is written
 local written, at = 0, 1
 while at <= #ARGV do
   local delay, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])

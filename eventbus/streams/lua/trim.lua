@@ -93,14 +93,26 @@ local function cut(bound)
   return removed + trim('MINID', '=', less(bound, edge) and bound or edge)
 end
 
+-- Settled entries that still stand, the watermark's own included where nothing is pending; at most 10,000.
+local function standing()
+  local after, count = '-', 0
+  while count < 10000 do
+    local page = redis.call('XRANGE', KEYS[1], after, watermark, 'COUNT', 100)
+    if #page == 0 then break end
+    count = count + #page
+    after = '(' .. page[#page][1]
+    if page[#page][1] == watermark then return settled_at and count or count - 1 end
+  end
+  return count
+end
+
 local settled, unsettled = 0, 0
 if there and watermark and #missing == 0 then settled = cut(watermark) end
 if there and ARGV[3] == '1' then
-  local last = settled_at and #redis.call('XRANGE', KEYS[1], watermark, watermark) or 0
-  unsettled = cut(nil)
-  if unsettled > 0 and last == 1 and #redis.call('XRANGE', KEYS[1], watermark, watermark) == 0 then
-    settled, unsettled = settled + 1, unsettled - 1
-  end
+  -- Whole nodes go: what was settled in the last of them is no loss.
+  local before = watermark and #missing == 0 and standing() or 0
+  local removed = cut(nil)
+  settled, unsettled = settled + math.min(removed, before), math.max(0, removed - before)
 end
 -- Kept with the groups that were furthest behind, for whoever asks what they lost.
 for _, name in ipairs(unsettled > 0 and holding or {}) do

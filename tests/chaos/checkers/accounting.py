@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CRASHES: Final = 3
 """Lost starts after which an event is a dead letter: DESIGN.md, "Defaults"."""
 
+AT_ONCE: Final = 1.0
+"""Seconds within which a handler begins once its start was counted, where nothing comes between."""
+
 ATTEMPTED: Final = 1
 ACKNOWLEDGED: Final = 2
 
@@ -65,7 +68,7 @@ class _Start:
 class Accounting:
     """Check the ends of events, group by group.
 
-    acknowledged ⊆ handled ∪ dead ∪ skipped ⊆ attempted. Skipped is exactly what nobody ever declared. Dead
+    What was acknowledged was handled, is dead or was skipped; and that was attempted. Skipped is exactly what nobody ever declared. Dead
     is what was scripted to fail or to kill, once per entry and for that reason, and nothing else, except
     an event whose lost starts the history shows, one by one, to the full budget. At the end nothing is owed.
 
@@ -101,6 +104,8 @@ class Accounting:
             case "mark", "invoke":
                 for number in record.get("n", ()):
                     self._starts.setdefault((record["g"], number), []).append(_Start(record["p"], record["t"]))
+            case "drop", "invoke":
+                self._dropping(record)
             case "drop", "ok":
                 self._dropped(record)
             case "dead", _:
@@ -123,12 +128,17 @@ class Accounting:
                 start.failed |= record["is"] == "fail" and record.get("why") != "cancelled"
                 break
 
+    def _dropping(self, record: Record) -> None:
+        # The answer may be lost, with its process or its connection, and the second one says "gone".
+        for number in record["n"]:
+            if self._odd.get(number) == SKIP:
+                self._ends[record["g"]][number] |= SKIPPED
+
     def _dropped(self, record: Record) -> None:
         for number, answer in zip(record["n"], record["got"], strict=True):
-            if answer == "done":
+            if answer == "done" and self._odd.get(number) != SKIP:
                 self._ends[record["g"]][number] |= SKIPPED
-                if self._odd.get(number) != SKIP:
-                    self.complaints.add("skipped", f"{record['t']:.3f}: event {number} was skipped by {record['p']} for {record['g']}")
+                self.complaints.add("skipped", f"{record['t']:.3f}: event {number} was skipped by {record['p']} for {record['g']}")
 
     # -- dead letters
 
@@ -153,16 +163,15 @@ class Accounting:
             return
         self.complaints.add(
             "wrongly dead",
-            f"event {number} (scripted {script!r}) is dead in {group} for {record['reason']!r}; the history shows {len(lost)} lost starts of it",
+            f"event {number} (scripted {script!r}) is dead in {group} for {record['reason']!r}; the history shows {len(lost)} lost starts",
         )
 
     def _was_lost(self, start: _Start) -> bool:
         """A start counts when its handler began, or when a fault came between the two."""
         if start.begun:
             return not start.failed
-        return bool(
-            self.troubles.ended(start.process) < float("inf") or self.troubles.of(start.process, start.t, start.t + self.troubles.lease)
-        )
+        until = start.t + AT_ONCE
+        return self.troubles.ended(start.process) <= until or bool(self.troubles.of(start.process, start.t, until))
 
     # -- the end
 

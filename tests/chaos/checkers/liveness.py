@@ -88,7 +88,9 @@ class Liveness:
 
     def _exit(self, record: Record) -> None:
         self._ready.pop(record["of"], None)
-        if not self.troubles.stopped(record["of"], record["t"]):
+        if record["is"] == "fail":
+            self.complaints.add("hangs", f"{record['t']:.3f}: {record['of']} did not end though it was asked to")
+        elif not self.troubles.stopped(record["of"], record["t"]) and not record.get("done"):
             self.complaints.add("ended by itself", f"{record['t']:.3f}: {record['of']} exited with {record['code']}")
 
     def _phase(self, record: Record) -> None:
@@ -102,8 +104,10 @@ class Liveness:
             return
         self._judged = handover.t, handover.before
         died = self.troubles.ended(handover.before)
+        # A process that died or froze meanwhile may have taken it over, and nobody has seen that: a lease begins anew.
+        begin = max(died, self.troubles.latest(died, handover.t))
         for process, since in self._ready.items():
-            calm = self.troubles.calm(process, max(died, since), handover.t)
+            calm = self.troubles.calm(process, max(begin, since), handover.t)
             if calm > self.takeover and not self.troubles.stopped(process, handover.t):
                 self.complaints.add(
                     "late",

@@ -79,8 +79,8 @@ class TotalQueue:
                 self._publishing(record)
             case "dead", _:
                 self._arrived(record)
-            case "drop", "ok":
-                self._dropped(record)
+            case "drop", "invoke":
+                self._dropping(record)
 
     def _publishing(self, record: Record) -> None:
         numbers, flags = record["n"], self._published
@@ -129,9 +129,10 @@ class TotalQueue:
             self._duplicated += 1
         flags[number] |= HANDLED
 
-    def _dropped(self, record: Record) -> None:
-        for number, answer in zip(record["n"], record["got"], strict=True):
-            if answer == "done":
+    def _dropping(self, record: Record) -> None:
+        # Whether it may be dropped is for the accounting; whether it was, nobody knows whose answer was lost.
+        for number in record["n"]:
+            if number >= 0:
                 self._delivered[record["g"]][number] |= DELIVERED
 
     def verdict(self) -> TotalQueueVerdict:

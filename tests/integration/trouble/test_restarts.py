@@ -7,17 +7,20 @@ import os
 import subprocess
 from contextlib import suppress
 
+import pytest
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 
 from tests.support.ordeal import LEASE, client_of, ordeal
+
+pytestmark = pytest.mark.promise(7)
 
 
 async def test_redis_killed_and_restarted_loses_nothing(server):
     """What the append-only file kept is handled; scripts that the new server does not know are sent again."""
     async with ordeal(server.url) as worker:
         server.kill()
-        await worker.suffer(None, 1.5)
+        await worker.suffer(None)
         await asyncio.to_thread(server.restart)
         await worker.heal()
         async with client_of(server) as client:
@@ -33,7 +36,7 @@ async def test_redis_shut_down_and_started_again_loses_nothing(server):
             with suppress(Disconnected):
                 await client.shutdown(nosave=True)
         await asyncio.to_thread(server._process.wait)
-        await worker.suffer(None, 1.5)
+        await worker.suffer(None)
         await asyncio.to_thread(server.restart)
         await worker.heal()
         async with client_of(server) as client:
@@ -62,17 +65,17 @@ async def test_redis_that_loads_its_data_is_waited_for(server):
     async with ordeal(server.url) as worker:
         async with client_of(server) as client:
             await client.config_set("aof-use-rdb-preamble", "yes")
-            await client.mset({f"ballast-{number}": os.urandom(20_000) for number in range(1000)})
+            await client.mset({f"ballast-{number}": os.urandom(40_000) for number in range(600)})
             await client.bgrewriteaof()
             while (await client.info("persistence"))["aof_rewrite_in_progress"]:
                 await asyncio.sleep(0.02)
         server.kill()
-        # 3 ms for each key, and clients are answered after every 2 MB.
-        slow = [*server._command, "--key-load-delay", "3000"]
+        # 4 ms for each key, and clients are answered after every 2 MB.
+        slow = [*server._command, "--key-load-delay", "4000"]
         server._process = subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         async with client_of(server) as client:
             await until_loading(client)
-            await worker.suffer(client, 1.5)
+            await worker.suffer(client)
             assert (await client.info("persistence"))["loading"]
             while (await client.info("persistence"))["loading"]:
                 await asyncio.sleep(0.02)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from eventbus import ConfigurationError
-from eventbus.cli.moments import parse_beginning
+from eventbus.cli.moments import parse_beginning, parse_span
 
 NOW = 1_000_000.0
 
@@ -41,3 +43,31 @@ def test_a_time_without_a_zone_is_refused():
     """It could mean two moments."""
     with pytest.raises(ConfigurationError, match="has no zone: add Z"):
         parse_beginning("2026-11-21T07:00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1500-7", datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)),
+        ("1970-01-01T02:00:01+02:00", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
+        ("10m", datetime.fromtimestamp(NOW - 600, UTC)),
+        ("18446744073709551615-0", datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)),
+    ],
+)
+def test_a_beginning_is_a_time_as_well(text, moment):
+    """For what is filtered by time; an id far in the future is the end of the calendar."""
+    assert parse_beginning(text, "--since").moment(NOW) == moment
+
+
+def test_a_wrong_moment_names_its_option():
+    """There are three of them."""
+    with pytest.raises(ConfigurationError, match="--until 'x'"):
+        parse_beginning("x", "--until")
+
+
+def test_a_span_is_seconds():
+    """Units add up; anything else is refused with what to write."""
+    assert [parse_span(text, "--max-age") for text in ("90s", "1h30m", "7d", "250ms")] == [90.0, 5400.0, 604_800.0, 0.25]
+    for text in ("", "7", "d", "-1d", "1 d"):
+        with pytest.raises(ConfigurationError, match="--max-age .* give a span of time"):
+            parse_span(text, "--max-age")

@@ -77,3 +77,52 @@ async def test_clearing_gives_back_what_never_started():
     assert work.clear() == put
     assert work.clear() == []
     assert len(work) == 0
+
+
+async def test_what_is_put_first_comes_out_before_all_others_in_its_own_order():
+    """Also while somebody waits for it."""
+    work = Work()
+    early = asyncio.ensure_future(work.get())
+    await turns()
+    first, second, third, *backlog = (delivery() for _ in range(5))
+    work.put_first([third])
+    work.put(backlog)
+    work.put_first([first, second])
+    assert await early is first
+    assert [await work.get() for _ in range(4)] == [second, third, *backlog]
+
+
+async def test_putting_first_wakes_as_many_readers_as_there_is_work():
+    """As `put`."""
+    work = Work()
+    readers = [asyncio.ensure_future(work.get()) for _ in range(3)]
+    await turns()
+    work.put_first(iter(put := [delivery(), delivery()]))
+    await turns()
+    assert [reader.done() for reader in readers] == [True, True, False]
+    assert [readers[0].result(), readers[1].result()] == put
+    readers[2].cancel()
+    await asyncio.gather(readers[2], return_exceptions=True)
+
+
+async def test_one_delivery_may_be_taken_out_and_the_others_stay_in_order():
+    """Its lease was lost while it waited."""
+    work = Work()
+    work.put(put := [delivery() for _ in range(3)])
+    assert work.remove(put[1])
+    assert not work.remove(put[1])
+    assert not work.remove(delivery(entry_id=put[0].entry_id))  # a delivery is itself, not its place
+    assert work.clear() == [put[0], put[2]]
+
+
+async def test_a_reader_whose_delivery_was_taken_out_after_its_turn_was_called_waits_on():
+    """It would start what is another's."""
+    work = Work()
+    reader = asyncio.ensure_future(work.get())
+    await turns()
+    work.put([gone := delivery()])
+    assert work.remove(gone)
+    await turns()
+    assert not reader.done()
+    work.put([there := delivery()])
+    assert await reader is there

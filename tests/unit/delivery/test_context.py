@@ -75,11 +75,12 @@ async def test_what_a_handler_publishes_names_its_cause_and_its_chain():
     """Unless it says otherwise; the other arguments are passed on."""
     ctx, event = context(b"correlationid", b"c-1"), Happened()
     assert await ctx.publish(event) == Published("id", "topic", "1-0")
-    await ctx.publish(event, topic="elsewhere", headers={"tenant": "acme", "correlationid": "mine"}, timeout=1)
+    own = {"tenant": "acme", "correlationid": "mine"}
+    await ctx.publish(event, topic="elsewhere", headers=own, timeout=1, durability="fsync")
     chain = {"correlationid": "c-1", "causationid": "e-1"}
     assert PUBLISHER.calls == [
-        (event, {"topic": None, "headers": chain, "timeout": 10.0}),
-        (event, {"topic": "elsewhere", "headers": {"correlationid": "mine", "causationid": "e-1", "tenant": "acme"}, "timeout": 1}),
+        (event, {"topic": None, "headers": chain, "timeout": 10.0, "durability": None}),
+        (event, {"topic": "elsewhere", "headers": {"causationid": "e-1", **own}, "timeout": 1, "durability": "fsync"}),
     ]
 
 

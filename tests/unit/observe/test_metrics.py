@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections import Counter
 from dataclasses import fields
 
@@ -167,6 +168,29 @@ def test_a_run_of_a_handler_is_timed(registry):
     assert registry.get_sample_value("eventbus_end_to_end_latency_seconds_sum", labels) == 3
 
 
+def test_the_times_of_several_buses_are_added_up(registry):
+    """And a scrape changes nothing."""
+    for bus in (instrumented(registry), instrumented(registry)):
+        bus.observers[0](handled(seconds=0.5))
+    labels = PLACE | {"type": "OrderCreated"}
+    for _ in range(2):
+        assert registry.get_sample_value("eventbus_handler_duration_seconds_count", labels) == 2
+        assert registry.get_sample_value("eventbus_handler_duration_seconds_sum", labels) == 1.0
+
+
+def test_a_bucket_holds_what_is_not_above_its_edge(registry):
+    """As Prometheus's `le` says; what is above every edge is in the last one only."""
+    bus = instrumented(registry)
+    for seconds in (0.25, 0.2501, 1e6):
+        bus.observers[0](handled(seconds=seconds))
+    labels = PLACE | {"type": "OrderCreated"}
+    found = [
+        registry.get_sample_value("eventbus_handler_duration_seconds_bucket", labels | {"le": le})
+        for le in ("0.1", "0.25", "0.5", "300.0", "+Inf")
+    ]
+    assert found == [0, 1, 2, 2, 3]
+
+
 def test_an_event_of_the_future_took_no_time(registry):
     """Its publisher's clock is ahead; a negative number would make the sum fall."""
     bus = instrumented(registry)
@@ -255,23 +279,31 @@ def test_both_text_formats_can_be_made(registry):
     assert text.endswith("# EOF\n")
 
 
-def test_scrapes_of_several_threads_do_not_count_twice(registry):
-    """While consumers come and go."""
-    bus = instrumented(registry, consumers=[consumer(claimed=1)])
-    stop = threading.Event()
+class Watched(FakeBus):
+    """Knows how many threads look at it at a time."""
 
-    def scrape():
-        while not stop.is_set():
-            generate_latest(registry)
+    inside = most = 0
 
-    threads = [threading.Thread(target=scrape) for _ in range(4)]
+    @property
+    def consumers(self):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        time.sleep(0.005)
+        self.inside -= 1
+        return []
+
+    @consumers.setter
+    def consumers(self, _):
+        pass
+
+
+def test_one_thread_at_a_time_reads_the_counters(registry):
+    """Two would close the account of the same consumer, and count it twice."""
+    bus = Watched()
+    instrument(bus, registry)
+    threads = [threading.Thread(target=generate_latest, args=[registry]) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(200):
-        bus.consumers = [consumer(claimed=1)]
-        generate_latest(registry)
-    stop.set()
     for thread in threads:
         thread.join()
-    bus.consumers = []
-    assert registry.get_sample_value("eventbus_claims_total", PLACE) == 201
+    assert bus.most == 1

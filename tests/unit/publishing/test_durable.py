@@ -43,6 +43,7 @@ class Server:
         self.closed = 0
         self.connected = False
         self.failing = None
+        self.connecting = None
         self.hanging = None
         self.asked = asyncio.Event()
 
@@ -51,8 +52,11 @@ class Server:
         self.answers.append((replies, then))
 
     async def connect(self):
+        self.asked.set()
         if self.failing:
             raise self.failing
+        if self.connecting:
+            await self.connecting.wait()
         self.connected = True
 
     async def one(self, *words):
@@ -522,6 +526,25 @@ async def test_a_server_that_hangs_does_not_keep_a_publish_beyond_its_time(desk,
         assert not error.maybe_executed
     assert desk.publisher.counts.given_up == 2
     assert len(desk.server.writes) == 1
+
+
+@pytest.mark.parametrize("others", [[], ["other"]])
+async def test_what_was_given_up_or_cancelled_while_it_connected_is_never_written(desk, others):
+    """It stands in no later write either, and the others do."""
+    (late,) = await desk.publish(OrderCreated(order_id="late"), timeout=0.01)
+    (cancelled,) = await desk.publish(OrderCreated(order_id="cancelled"))
+    tasks = await desk.publish(*(OrderCreated(order_id=other) for other in others))
+    desk.server.connecting = asyncio.Event()
+    async with at_work(desk.lane.run):
+        await desk.server.asked.wait()
+        assert not (await given_up(desk, late)).maybe_executed
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        desk.server.connecting.set()
+        await asyncio.gather(*tasks)
+        await asyncio.gather(*await desk.publish(OrderCreated(order_id="later")))
+    writes = [desk.server.ids(write=number) for number in range(len(desk.server.writes))]
+    assert writes == [*([others] if others else []), ["later"]]
 
 
 async def test_a_lane_that_was_ended_in_mid_round_begins_with_that_round_again(desk):

@@ -312,6 +312,28 @@ async def test_a_publish_is_given_up_when_its_time_is_over(sent):
     )
 
 
+@pytest.mark.parametrize("others", [[], ["other"]])
+async def test_what_was_given_up_or_cancelled_while_it_connected_is_never_written(others):
+    """It stands in no later write either, and the others do."""
+    desk = Desk()
+    desk.server.connected, desk.server.connecting = False, asyncio.Event()
+    async with at_work(desk.publisher.run):
+        (given_up,) = await desk.publish(OrderCreated(order_id="given up"), timeout=0)
+        (cancelled,) = await desk.publish(OrderCreated(order_id="cancelled"))
+        tasks = await desk.publish(*(OrderCreated(order_id=other) for other in others))
+        await desk.server.asked.wait()
+        async with at_work(desk.publisher.sweep):
+            with pytest.raises(BackendUnavailable, match="it was not written"):
+                await given_up
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        desk.server.connecting.set()
+        await asyncio.gather(*tasks)
+        await asyncio.gather(*await desk.publish(OrderCreated(order_id="later")))
+    writes = [desk.server.ids(write=number) for number in range(len(desk.server.writes))]
+    assert writes == [*([others] if others else []), ["later"]]
+
+
 async def under_way(desk, *events):
     """Publish, and end the loop when the write is under way."""
     tasks = await desk.publish(*events)

@@ -74,7 +74,11 @@ async def test_what_keeps_a_bus_from_being_idle_is_said_in_sentences(consumer, w
 
 async def test_every_group_that_is_busy_is_named():
     """And those that are idle are not."""
-    first, second, third = Consumer(Backlog(unread=True, pending=0, parked=0)), Consumer(IDLE), Consumer(Backlog(unread=False, pending=3, parked=0))
+    first, second, third = (
+        Consumer(Backlog(unread=True, pending=0, parked=0)),
+        Consumer(IDLE),
+        Consumer(Backlog(unread=False, pending=3, parked=0)),
+    )
     second.subscription, third.subscription = "orders/second", "orders/third"
     with pytest.raises(TimeoutError) as caught:
         await run_of(first, second, third).idle(timeout=0.02)

@@ -1,0 +1,83 @@
+"""`python -m tests.chaos`: kill, pause and cut a running system, and check what it did.
+
+Exit code 0 when no checker complains, 1 when one does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from tests.chaos.report import as_json, as_markdown, as_verdict
+from tests.chaos.rig import Setup
+from tests.chaos.run import Order, run
+from tests.servers import Program, newest_on_path, packaged, version_of
+
+
+def main() -> int:
+    """Run as the arguments say."""
+    given = _arguments()
+    setup = Setup(
+        seed=given.seed,
+        workers=given.workers,
+        publishers=given.publishers,
+        events=given.events,
+        rate=given.rate,
+        lease=given.lease,
+        plant=given.plant,
+    )
+    order = Order(
+        setup=setup,
+        seconds=given.seconds,
+        program=_program(given.server),
+        url=given.url,
+        fsync=given.fsync,
+        keep=given.keep,
+    )
+    print(f"seed {given.seed}: {given.seconds:g} seconds", file=sys.stderr)
+    try:
+        result = asyncio.run(run(order, progress=True))
+    except KeyboardInterrupt:
+        print("\nstopped: every process of the run was ended", file=sys.stderr)
+        return 130
+    print(f"\n{as_markdown(result)}\n\n{as_verdict(result)}")
+    if given.result:
+        given.result.with_suffix(".json").write_text(as_json(result))
+        given.result.with_suffix(".md").write_text(as_markdown(result) + "\n")
+    return 0 if result.well else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="for how long faults are made (default 60)")
+    parser.add_argument("--seed", default=f"{random.randrange(10**6)}", help="repeats a schedule (default: a new one)")
+    parser.add_argument("--server", default="packaged", help="packaged, newest (on PATH), or the path of a server program")
+    parser.add_argument("--url", default="", help="a server that is there already; it is not killed")
+    parser.add_argument("--events", type=int, default=0, help="events to acknowledge (default: as many as there is time for)")
+    parser.add_argument("--rate", type=float, default=0, help="most events a second (default: no limit)")
+    parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="how the server writes its file")
+    parser.add_argument("--lease", type=float, default=3.0, help="seconds (default 3)")
+    parser.add_argument("--workers", type=int, default=3, help="worker processes (default 3)")
+    parser.add_argument("--publishers", type=int, default=1, help="publisher processes (default 1)")
+    parser.add_argument("--plant", default="", help="a bug of tests/chaos/planted.py")
+    parser.add_argument("--keep", type=Path, help="a folder for the histories")
+    parser.add_argument("--result", type=Path, help="write the result there, as .json and .md")
+    return parser.parse_args()
+
+
+def _program(named: str) -> Program | None:
+    if named == "packaged":
+        return packaged()
+    if named == "newest":
+        return newest_on_path() or packaged()
+    version = version_of(Path(named))
+    if version is None:
+        sys.exit(f"{named} is no server program")
+    return Program(Path(named), version)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

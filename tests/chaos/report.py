@@ -1,0 +1,81 @@
+"""A run's result as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.chaos.run import Result
+
+WORDS = {
+    "kill": "SIGKILL, at random",
+    "point": "SIGKILL, at a named point",
+    "poison": "SIGKILL, by the event itself",
+    "pause": "SIGSTOP for 2-5 leases",
+    "term": "SIGTERM, in storms",
+    "redis": "kill -9 of Redis",
+    "cut": "connections cut",
+    "hole": "black hole",
+    "drop": "reply lost after execution",
+    "delay": "replies delayed",
+    "split": "replies split into bytes",
+    "stall": "event loop stalled (seen, not made)",
+    "published again": "published twice after a lost answer",
+}
+
+
+def as_json(result: Result) -> str:
+    """Everything there is to know of a run but its history."""
+    found: dict[str, Any] = {
+        "well": result.well,
+        "facts": result.facts,
+        "checkers": result.verdicts.numbers(),
+        "schedule": [[fault.at, fault.kind, list(fault.places), fault.seconds, fault.detail] for fault in result.schedule],
+    }
+    return json.dumps(found, indent=1, default=str)
+
+
+def as_markdown(result: Result) -> str:
+    """The table of a run."""
+    queue, effects = result.verdicts.found["total-queue"], result.verdicts.found["effects"]
+    liveness, accounting = result.verdicts.found["liveness"], result.verdicts.found["accounting"]
+    facts = ", ".join(f"{name} {value}" for name, value in result.facts.items())
+    lines = [
+        (
+            f"Redis {result.facts['server']}, seed {result.facts['seed']}: **{queue.acknowledged:,} events acknowledged, lost {queue.lost}, "
+            f"unexpected {queue.unexpected}**"
+        ),
+        "",
+        f"({facts})",
+        "",
+        "| fault | made | handlers ran | entries redelivered | commands sent again | replies or entries met | duplicates |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind, effect in effects.by_kind.items():
+        busy = str(effect.busy) if kind in ("kill", "point", "poison") else ""
+        numbers = (effect.count, busy, effect.redelivered, effect.resent, effect.hits or "", effect.duplicates)
+        lines.append(f"| {WORDS.get(kind, kind)} | " + " | ".join(str(number) for number in numbers) + " |")
+    drained = "never" if liveness.drained is None else f"{liveness.drained:.1f} s after the last fault"
+    lines += [
+        "",
+        (
+            f"SIGKILLs {effects.deaths}, {effects.busy} of them while handlers ran. Recovery after a death: p50 {effects.recovery_p50} s, "
+            f"p99 {effects.recovery_p99} s. Drained {drained} (allowed {liveness.limit:.1f} s)."
+        ),
+        (
+            f"Duplicates {queue.duplicated}, recovered from unknown publishes {queue.recovered}. Dead letters {accounting.dead}, of them "
+            f"innocent with their lost starts shown {accounting.innocent}. Skipped {accounting.skipped}."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def as_verdict(result: Result) -> str:
+    """The last words of a run."""
+    if result.well:
+        return "WELL: no checker complains"
+    counts = {name: verdict.complaints.counts for name, verdict in result.verdicts.found.items() if verdict.complaints}
+    kinds = "; ".join(f"{name}: " + ", ".join(f"{kind} {number}" for kind, number in found.items()) for name, found in counts.items())
+    words = "\n".join(f"  {word}" for word in result.verdicts.words[:40])
+    return f"NOT WELL: {kinds}\n{words}"

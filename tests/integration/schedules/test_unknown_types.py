@@ -1,0 +1,204 @@
+"""Schedules of rolling deploys: a type that some members of a group know and others do not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from eventbus import Context, EventBus, Retry
+from eventbus.streams import EntryCommands, keys
+from tests.support.held import Stop, before, planted
+from tests.support.redis_hands import GROUP, STREAM, copies, expire, rows, settled, take_over, until
+from tests.support.workers import Errand, Parcel, worker
+
+SOON = Retry(backoff=[0.1], jitter=0)
+
+
+def member(url, seen, *kinds, policy=None, **rooms):
+    """A bus that handles some types, and notes what it handles."""
+    bus = planted(url, **rooms)
+
+    async def handle(event, ctx: Context) -> None:
+        seen.append(event.name)
+
+    for kind in kinds:
+        bus.subscribe(kind, group=GROUP, retry=SOON, **(policy or {}))(handle)
+    return bus
+
+
+async def nothing_dead_or_dropped(redis, *buses):
+    """No dead letter, and nobody skipped anything."""
+    assert await copies(redis, "dead") == []
+    assert [consumer.counts.skipped for bus in buses for consumer in bus.consumers] == [0] * len(buses)
+
+
+@pytest.mark.promise(1)
+@pytest.mark.promise(8)
+async def test_an_event_of_a_type_that_only_a_stopped_member_knows_waits_until_that_one_is_back(redis_url, redis_client):
+    """It looks dead, its entry is claimed, and nobody that lives knows the type: that decides nothing."""
+    seen = []
+    old = member(redis_url, seen, Errand)
+    async with worker(redis_url, kinds=["parcel"]) as capable, old:
+        capable.stop()
+        published = await old.publish(Parcel(name="parcel"))
+        async with old.consuming():
+            (consumer,) = old.consumers
+            # Its blocked read is given the entry while it is stopped, unless that had just ended.
+            await until(lambda: rows(redis_client))
+            await expire(redis_client, capable.name)
+            await until(lambda: consumer.counts.hopped)
+            assert await rows(redis_client) == {}
+            assert [copy["ebentry"] for copy in await copies(redis_client, "parked")] == [published.entry_id]
+            capable.wake()
+            await capable.said("ended parcel")
+            await until(lambda: settled(redis_client))
+            await nothing_dead_or_dropped(redis_client, old)
+        assert capable.count("started") == 1
+    assert seen == []
+
+
+async def test_nor_does_it_go_where_memory_is_short_and_every_heartbeat_is_refused(own_server, redis_of):
+    """At maxmemory reads and acknowledgements work on while nothing can be parked: it stays where it is."""
+    server, seen = own_server(), {"old": [], "new": []}
+    old, new = member(server.url, seen["old"], Errand), member(server.url, seen["new"], Parcel)
+    async with redis_of(server) as redis, old, new:
+        async with new.consuming():
+            pass  # it declared what it knows, and went
+        async with old.consuming():
+            (consumer,) = old.consumers
+            (moving,) = [loop for loop in old.loops if loop.name.startswith("moving")]
+            await redis.config_set("maxmemory", 1)
+            await redis.delete(keys.members(STREAM, GROUP))
+            await redis.config_set("maxmemory", 0)
+            await old.publish(Parcel(name="parcel"))
+            await redis.config_set("maxmemory", 1)
+            await until(lambda: consumer.counts.hopped or moving.failures >= 2)
+            assert consumer.counts.skipped == 0
+            await redis.config_set("maxmemory", 0)
+            async with new.consuming():
+                await until(lambda: seen["new"])
+                await until(lambda: settled(redis))
+                await nothing_dead_or_dropped(redis, old, new)
+    assert seen == {"old": [], "new": ["parcel"]}
+
+
+@pytest.mark.promise(1)
+@pytest.mark.parametrize("claimed", [True, False], ids=["claimed by the newcomer", "still its own"])
+async def test_a_skip_decided_before_the_type_was_declared_is_not_executed_after_it(redis_url, redis_client, claimed):
+    """The worker stood still in between: the script looks at the owner and at the registry itself."""
+    stop, seen = Stop(armed=True), []
+    old = member(redis_url, seen, Errand, entries=before(EntryCommands, "drop", stop))
+    new = member(redis_url, seen, Parcel)
+    async with old, new:
+        async with old.consuming():
+            (consumer,) = old.consumers
+            published = await old.publish(Parcel(name="parcel"))
+            await stop.reached.wait()
+            async with new.consuming():
+                pass  # declared now
+            if claimed:
+                await take_over(redis_client, published.entry_id, "newcomer")
+            stop.release()
+            await until(lambda: not len(consumer.in_hand))
+            assert (consumer.counts.skipped, consumer.counts.hopped) == (0, 0 if claimed else 1)
+        async with new.consuming():
+            if claimed:
+                assert await rows(redis_client) == {published.entry_id: ("newcomer", 1)}
+                await expire(redis_client, "newcomer")  # it died while it handled that
+            await until(lambda: seen)
+            await until(lambda: settled(redis_client))
+            await nothing_dead_or_dropped(redis_client, new)
+    assert seen == ["parcel"]
+
+
+@pytest.mark.promise(1)
+async def test_after_a_flush_of_the_registry_an_unknown_type_counts_as_declared_for_a_lease(redis_url, redis_client):
+    """The healer knows only its own types, and cannot know that the registry was larger."""
+    seen = {"old": [], "new": []}
+    old, new = member(redis_url, seen["old"], Errand), member(redis_url, seen["new"], Parcel)
+    async with old, new:
+        async with new.consuming():
+            pass
+        async with old.consuming():
+            (consumer,) = old.consumers
+            await redis_client.flushall()
+            await until(lambda: consumer.counts.regrouped)
+            await old.publish(Parcel(name="parcel"))
+            await until(lambda: consumer.counts.hopped)
+            async with new.consuming():
+                await until(lambda: seen["new"])
+                await until(lambda: settled(redis_client))
+                await nothing_dead_or_dropped(redis_client, old, new)
+    assert seen == {"old": [], "new": ["parcel"]}
+
+
+@pytest.mark.promise(1)
+async def test_a_type_deployed_after_an_old_member_began_is_known_by_the_time_it_is_published(redis_url, redis_client):
+    """The old member looked at the registry long before: what it remembers of that does not count."""
+    seen = {"old": [], "new": []}
+    old, new = member(redis_url, seen["old"], Errand), member(redis_url, seen["new"], Parcel)
+    async with old, new, old.consuming():
+        (consumer,) = old.consumers
+        await old.publish(Errand(name="warm"))
+        await until(lambda: seen["old"])
+        async with new.consuming():
+            pass  # declared, and killed before its first read
+        await old.publish(Parcel(name="parcel"))
+        await until(lambda: consumer.counts.hopped)
+        async with new.consuming():
+            await until(lambda: seen["new"])
+            await until(lambda: settled(redis_client))
+            await nothing_dead_or_dropped(redis_client, old, new)
+    assert seen == {"old": ["warm"], "new": ["parcel"]}
+
+
+async def test_a_copy_waits_for_the_busy_member_that_knows_it_and_is_not_won_by_the_idle_one(redis_url, redis_client):
+    """It is promoted only by a member that knows the type and has credit: the idle one sees it once."""
+    seen, idle_seen, release, busy = [], [], asyncio.Event(), asyncio.Event()
+    idle, capable = member(redis_url, idle_seen, Errand), planted(redis_url)
+
+    @capable.subscribe(Parcel, group=GROUP, concurrency=1, prefetch=1, retry=SOON)
+    async def deliver(event: Parcel) -> None:
+        if not busy.is_set():
+            busy.set()
+            await release.wait()
+        seen.append(event.name)
+
+    async with capable, idle:
+        async with capable.consuming():
+            await capable.publish(Parcel(name="long"))
+            await busy.wait()
+            async with idle.consuming():
+                (consumer,) = idle.consumers
+                await capable.publish(Parcel(name="short"))
+                await until(lambda: consumer.counts.hopped)
+                (due,) = await redis_client.zrange(keys.due(STREAM, GROUP), 0, -1)
+                await redis_client.zadd(keys.due(STREAM, GROUP), {due: 1})
+                for _ in range(3):  # due long ago, and seen by both promoters
+                    await consumer.promoter.run_once()
+                    await capable.consumers[0].promoter.run_once()
+                (waits,) = await copies(redis_client, "parked")
+                assert waits["ebhops"] == "1"
+                release.set()
+                await until(lambda: "short" in seen)
+                await until(lambda: settled(redis_client))
+                await nothing_dead_or_dropped(redis_client, idle, capable)
+                assert consumer.counts.hopped == 1
+    assert seen == ["long", "short"]
+
+
+@pytest.mark.promise(8)
+async def test_a_type_that_nobody_ever_declared_is_skipped_counted_and_said(redis_url, redis_client, caplog):
+    """The group has no work with it."""
+    caplog.set_level("INFO", logger="eventbus")
+    seen = []
+    old = member(redis_url, seen, Errand)
+    async with old, old.consuming():
+        await old.publish(Parcel(name="others"))
+        await until(lambda: old.consumers[0].counts.skipped)
+        await until(lambda: settled(redis_client))
+    assert "no handler of this group names type 'Parcel'" in caplog.text
+
+
+__all__ = ["EventBus"]

@@ -1,0 +1,350 @@
+"""What a delivery passes before it starts: on a lease that is surely ours, counted where it must be."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from eventbus.consuming.alone import Alone
+from eventbus.consuming.counts import Counts
+from eventbus.consuming.gate import FRESH, Gate, is_last
+from eventbus.delivery import Carried, Ending
+from eventbus.errors import BackendUnavailable
+from eventbus.streams import Beaten
+from tests.support.entries import SETTINGS, delivery
+from tests.support.events import OrderCreated
+
+LEASE = 30.0
+
+
+class Server:
+    """What the gate asks of Redis: rows by id, and a token. It answers when it may."""
+
+    def __init__(self):
+        self.token, self.lost, self.cut = "token", set(), set()
+        self.calls, self.fails, self.healed = [], [], []
+        self.asked, self.open = asyncio.Event(), asyncio.Event()
+        self.open.set()
+        self.on_heal = None
+
+    async def mark(self, entries, *, private, token):
+        pairs = list(entries)
+        await self._asked("mark", [entry_id for entry_id, _ in pairs], private, token)
+        self.counted = pairs
+        return None if token != self.token else frozenset({entry_id for entry_id, _ in pairs} - self.lost)
+
+    async def beat(self, ids, *, private, token):
+        await self._asked("beat", list(ids), private, token)
+        return None if token != self.token else Beaten(frozenset(set(ids) - self.lost - self.cut), frozenset(self.cut & set(ids)))
+
+    async def _asked(self, *call):
+        self.calls.append(call)
+        self.asked.set()
+        await self.open.wait()
+        if self.fails:
+            raise self.fails.pop(0)
+
+
+class Entrance:
+    """A gate with everything around it; its lease is confirmed or not, as told."""
+
+    def __init__(self, *, alone=None, lease=LEASE):
+        self.server, self.counts, self.hurried = Server(), Counts(), []
+        self.membership = SimpleNamespace(token="token", heal=self._heal)
+        self.gate = Gate(
+            settings=replace(SETTINGS, lease=lease),
+            commands=self.server,
+            membership=self.membership,
+            counts=self.counts,
+            alone=alone or Alone(),
+            left=lambda: self.hurried.append(1),
+        )
+
+    async def _heal(self, lost):
+        self.server.healed.append(lost)
+        self.membership.token = self.server.token
+        if self.server.on_heal:
+            self.server.on_heal()
+
+    @property
+    def asked(self):
+        return [(what, ids) for what, ids, *_ in self.server.calls]
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def fresh(**facts):
+    return delivery(confirmed=now(), **facts)
+
+
+def stale(**facts):
+    return delivery(confirmed=now() - LEASE * FRESH, **facts)
+
+
+def claimed(count=1, **facts):
+    return fresh(claimed=True, count=count, **facts)
+
+
+async def turns(count=5):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_what_was_just_read_passes_without_a_question():
+    """Nearly every delivery; it costs a comparison."""
+    entrance = Entrance()
+    assert entrance.gate.passes(fresh())
+    assert entrance.gate.passes(delivery(confirmed=now() - LEASE * FRESH + 1))
+    assert entrance.asked == []
+
+
+async def test_what_was_confirmed_too_long_ago_is_asked_for_first():
+    """A third of the lease is left for what clocks and networks do."""
+    entrance, one = Entrance(), stale()
+    assert not entrance.gate.passes(one)
+    before = now()
+    assert await entrance.gate.admit(one) is None
+    assert entrance.asked == [("beat", [one.entry_id])]
+    assert one.confirmed >= before
+    assert entrance.gate.passes(one)
+
+
+async def test_a_lease_counts_from_when_it_was_asked_for_not_from_the_answer():
+    """The answer may have travelled for a while."""
+    entrance, one = Entrance(), stale()
+    entrance.server.open.clear()
+    waiting = asyncio.ensure_future(entrance.gate.admit(one))
+    await entrance.server.asked.wait()
+    asked = now()
+    await asyncio.sleep(0.01)  # time itself is what is tested
+    entrance.server.open.set()
+    assert await waiting is None
+    assert one.confirmed <= asked
+
+
+@pytest.mark.parametrize("facts", [{"claimed": True}, {"carried": Carried(entry="1-0", crashes=0)}, {"private": True, "claimed": True}])
+async def test_the_start_of_what_was_ever_claimed_is_counted_first_however_fresh_its_lease(facts):
+    """If it takes the process down, the next one knows."""
+    entrance, one = Entrance(), fresh(**facts)
+    assert not entrance.gate.passes(one)
+    assert await entrance.gate.admit(one) is None
+    assert entrance.asked == [("mark", [one.entry_id])]
+    assert entrance.server.counted == [(one.entry_id, one.count)]
+    assert entrance.server.calls[0][2:] == (bool(facts.get("private")), "token")
+
+
+async def test_what_comes_while_one_is_asked_for_is_asked_for_together():
+    """One script for all that wait: a process that took over a hundred entries asks twice, not a hundred times."""
+    entrance = Entrance()
+    entrance.server.open.clear()
+    first, *others = [[claimed() for _ in range(10)] for _ in range(2)]
+    waiting = [asyncio.ensure_future(entrance.gate.admit(each)) for each in first]
+    await entrance.server.asked.wait()
+    waiting += [asyncio.ensure_future(entrance.gate.admit(each)) for each in others[0]]
+    await turns()
+    entrance.server.open.set()
+    assert await asyncio.gather(*waiting) == [None] * 20
+    assert entrance.asked == [("mark", [each.entry_id for each in batch]) for batch in (first, *others)]
+
+
+async def test_each_stream_token_and_question_is_asked_for_by_itself():
+    """A script is about one stream."""
+    entrance = Entrance()
+    entrance.server.open.clear()
+    kinds = [claimed(), claimed(private=True), stale(), stale(private=True)]
+    waiting = [asyncio.ensure_future(entrance.gate.admit(each)) for each in kinds]
+    entrance.server.open.set()
+    await asyncio.gather(*waiting)
+    assert sorted((what, private) for what, _, private, _ in entrance.server.calls) == [
+        *(("beat", False), ("beat", True)),
+        *(("mark", False), ("mark", True)),
+    ]
+
+
+@pytest.mark.parametrize("make", [stale, claimed])
+async def test_what_is_no_longer_ours_does_not_start(make):
+    """Another consumer has it."""
+    entrance, one, other = Entrance(), make(), make()
+    entrance.server.lost = {one.entry_id}
+    endings = await asyncio.gather(entrance.gate.admit(one), entrance.gate.admit(other))
+    assert [ended and ended.ending for ended in endings] == [Ending.LOST, None]
+    assert (one.lost, other.lost, entrance.counts.lease_lost) == (True, False, 1)
+
+
+async def test_what_was_found_lost_meanwhile_does_not_start_and_is_counted_once():
+    """The beat was faster, and has counted it."""
+    entrance, one = Entrance(), fresh()
+    one.lost = True
+    assert not entrance.gate.passes(one)
+    assert (await entrance.gate.admit(one)).ending is Ending.LOST
+    assert (entrance.asked, entrance.counts.lease_lost) == ([], 0)
+
+
+@pytest.mark.parametrize("count", [4, 5, 9])
+async def test_what_has_spent_its_starts_is_not_run_and_not_asked_for(count):
+    """It took the process down three times; its dead letter names its type without decoding anything."""
+    entrance = Entrance()
+    one = delivery(OrderCreated(order_id="1"), confirmed=now(), claimed=True, count=count)
+    ended = await entrance.gate.admit(one)
+    assert (ended.ending, ended.type, entrance.asked) == (Ending.CRASHED, "OrderCreated", [])
+    assert f"{count - 1} starts of it were lost" in ended.reason
+
+
+async def test_starts_lost_in_an_earlier_copy_count_too():
+    """It was retried between two crashes."""
+    entrance = Entrance()
+    spent = claimed(2, carried=Carried(entry="1-0", crashes=2))
+    fresh_copy = fresh(carried=Carried(entry="1-0", crashes=2))
+    assert (await entrance.gate.admit(spent)).ending is Ending.CRASHED
+    assert (is_last(spent), is_last(fresh_copy)) == (False, True)
+    assert await entrance.gate.admit(fresh_copy) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "last"), [((1, True), False), ((2, True), False), ((3, True), True), ((4, True), False), ((3, False), False)]
+)
+async def test_the_last_start_is_the_one_after_two_that_were_lost(one, last):
+    """What was never claimed has none."""
+    count, was_claimed = one
+    assert is_last(fresh(count=count, claimed=was_claimed)) is last
+
+
+async def test_last_starts_go_one_at_a_time_in_the_whole_process():
+    """Whatever the subscription: an innocent must not spend its budget beside a poison event."""
+    alone = Alone()
+    one, two = Entrance(alone=alone), Entrance(alone=alone)
+    first, second, third = claimed(3), claimed(3), claimed(3)
+    assert await one.gate.admit(first) is None
+    waiting = [asyncio.ensure_future(two.gate.admit(second)), asyncio.ensure_future(one.gate.admit(third))]
+    await turns()
+    assert [each.done() for each in waiting] == [False, False]
+    assert two.asked == []  # nothing is counted while it waits
+    one.gate.leave(first)
+    await turns()
+    assert [each.done() for each in waiting] == [True, False]
+    two.gate.leave(second)
+    assert await waiting[1] is None
+    one.gate.leave(third)
+    assert (len(one.hurried), len(two.hurried)) == (2, 1)
+
+
+async def test_others_do_not_wait_for_a_last_start():
+    """Neither what was read nor what has starts to lose."""
+    entrance = Entrance()
+    assert await entrance.gate.admit(claimed(3)) is None
+    assert await entrance.gate.admit(claimed(2)) is None
+    assert entrance.gate.passes(fresh())
+
+
+async def test_leaving_without_having_been_alone_changes_nothing():
+    """Every delivery leaves; hurrying is for those that made room."""
+    entrance = Entrance()
+    first, other = claimed(3), claimed(3)
+    await entrance.gate.admit(first)
+    waiting = asyncio.ensure_future(entrance.gate.admit(other))
+    await turns()
+    entrance.gate.leave(fresh())
+    entrance.gate.leave(other)
+    await turns()
+    assert (waiting.done(), entrance.hurried) == (False, [])
+    entrance.gate.leave(first)
+    assert await waiting is None
+
+
+@pytest.mark.parametrize("where", ["at the place", "at Redis"])
+async def test_a_last_start_that_is_given_up_while_it_waits_makes_room_for_the_next(where):
+    """A shutdown, or a lost lease: its executor leaves for it."""
+    entrance = Entrance()
+    holder, given_up, following = claimed(3), claimed(3), claimed(3)
+    if where == "at the place":
+        await entrance.gate.admit(holder)
+    else:
+        entrance.server.open.clear()
+    tasks = [asyncio.ensure_future(entrance.gate.admit(each)) for each in (given_up, following)]
+    await turns()
+    tasks[0].cancel()
+    await asyncio.gather(tasks[0], return_exceptions=True)
+    entrance.gate.leave(given_up)
+    if where == "at the place":
+        entrance.gate.leave(holder)
+    entrance.server.open.set()
+    assert await tasks[1] is None
+
+
+@pytest.mark.parametrize("make", [stale, claimed])
+async def test_a_delivery_of_a_group_that_began_anew_starts_without_a_question(make):
+    """It has no lease; what is in hand is the only copy."""
+    entrance, orphan = Entrance(), make(token="old")
+    if make is stale:
+        assert entrance.gate.passes(orphan)
+    assert await entrance.gate.admit(orphan) is None
+    assert (entrance.asked, orphan.lost) == ([], False)
+
+
+async def test_a_group_that_is_found_lost_at_the_gate_is_healed_and_the_delivery_starts():
+    """As an orphan."""
+    entrance, one = Entrance(), claimed()
+    entrance.server.token = "new"
+    assert await entrance.gate.admit(one) is None
+    assert (entrance.server.healed, len(entrance.asked), one.lost) == (["token"], 1, False)
+
+
+async def test_a_delivery_that_was_adopted_while_the_group_was_healed_is_asked_for_again():
+    """It is the new group's now, and has a lease there."""
+    entrance, one = Entrance(), claimed()
+    entrance.server.token = "new"
+    entrance.server.on_heal = lambda: setattr(one, "token", "new")
+    assert await entrance.gate.admit(one) is None
+    assert [token for *_, token in entrance.server.calls] == ["token", "new"]
+
+
+async def test_what_was_cut_from_the_stream_starts():
+    """Whatever becomes of its row: this process has its fields."""
+    entrance, one = Entrance(), stale()
+    entrance.server.cut = {one.entry_id}
+    assert await entrance.gate.admit(one) is None
+    assert one.cut
+    assert entrance.gate.passes(delivery(cut=True))
+
+
+async def test_without_redis_a_start_waits_until_it_is_back():
+    """It may be another's by then; nothing is raised meanwhile."""
+    entrance, one = Entrance(lease=0.06), claimed()
+    entrance.server.fails = [BackendUnavailable("gone")] * 4
+    assert await entrance.gate.admit(one) is None
+    assert len(entrance.asked) == 5
+
+
+async def test_a_start_that_waits_for_redis_can_be_cancelled():
+    """A shutdown does not wait for Redis; nothing of it stays behind."""
+    entrance, one, other = Entrance(), claimed(), claimed()
+    entrance.server.open.clear()
+    tasks = [asyncio.ensure_future(entrance.gate.admit(each)) for each in (one, other)]
+    await entrance.server.asked.wait()
+    for task in tasks:
+        task.cancel()
+    assert all(isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*tasks, return_exceptions=True))
+    entrance.server.open.set()
+    following = claimed()
+    assert await entrance.gate.admit(following) is None
+    assert entrance.asked[-1] == ("mark", [following.entry_id])
+
+
+async def test_when_the_one_that_asks_is_cancelled_those_that_wait_with_it_ask_again():
+    """Its question may never have been answered."""
+    entrance = Entrance()
+    entrance.server.open.clear()
+    deliveries = [claimed() for _ in range(3)]
+    tasks = [asyncio.ensure_future(entrance.gate.admit(each)) for each in deliveries]
+    await entrance.server.asked.wait()
+    assert entrance.asked == [("mark", [each.entry_id for each in deliveries])]
+    tasks[0].cancel()
+    await turns()
+    entrance.server.open.set()
+    assert await asyncio.gather(*tasks[1:]) == [None, None]
+    assert sorted(entrance.asked[1][1]) == sorted(each.entry_id for each in deliveries[1:])
