@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 
-from eventbus.admin import Admin
+from eventbus.admin import Admin, Census
 from eventbus.blocking import blocking_bus
 from eventbus.consuming import Rooms
 from eventbus.delivery import (
@@ -123,6 +123,7 @@ class EventBus(Subscribes):
         self._consumes = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runtime: Runtime | None = None
+        self._census: Census | None = None
         self._admin: Admin | None = None
         self._subscriptions: tuple[Subscription, ...] = ()
 
@@ -155,6 +156,20 @@ class EventBus(Subscribes):
     def loops(self) -> tuple[Loop, ...]:
         """The loops of an open bus, each with its health."""
         return tuple(self._runtime.loops) if self._runtime else ()
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """What an open bus holds, for metrics to look at; None while it is not open."""
+        return self._runtime
+
+    def census(self) -> Census:
+        """Have counted what the bus's groups owe, every 15 seconds while it consumes, in one process for each group.
+
+        For metrics. The same object at every call; ask before the bus opens, else nothing is counted.
+        """
+        if self._census is None:
+            self._census = Census(lambda: [consumer.subscription for consumer in self.consumers])
+        return self._census
 
     @property
     def admin(self) -> Admin:
@@ -195,6 +210,9 @@ class EventBus(Subscribes):
         except BaseException:
             self._state = before
             raise
+        if self._census is not None:
+            count = partial(self._census.run, self._runtime.connections, self._runtime.name)
+            self._runtime.supervisor.start("counting what groups owe", count)
         self._loop = asyncio.get_running_loop()
         self._state = _State.OPEN
 

@@ -25,6 +25,7 @@ from tests.mutations import MUTATIONS, Mutation
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "design.md"
 COPIED = ("eventbus", "tests", "services", "docs", "pyproject.toml", "README.md")
+PATIENCE = 40  # seconds that a test gets: what waits for something broken waits for ever
 WORST = ("passed", "skipped", "failed")
 
 
@@ -88,7 +89,7 @@ def _proven(witness: Witness, number: int) -> bool:
 
 
 def mutate(numbers: list[int]) -> int:
-    """Break the source for each promise and see its test turn red; returns the exit code."""
+    """Break the source for each promise and see its test, which was green before, turn red; returns the exit code."""
     said = promises()
     wanted = [mutation for mutation in MUTATIONS if not numbers or mutation.promise in numbers]
     wrong = 0
@@ -120,6 +121,8 @@ def verdict(mutation: Mutation, folder: Path) -> str:
     source = path.read_text()
     if source.count(mutation.old) != 1:
         return "NOT FOUND" if mutation.old not in source else "AMBIGUOUS"
+    if ended(mutation.test, folder) != pytest.ExitCode.OK:
+        return "RED BEFORE"
     path.write_text(source.replace(mutation.old, mutation.new))
     try:
         code = ended(mutation.test, folder)
@@ -130,7 +133,7 @@ def verdict(mutation: Mutation, folder: Path) -> str:
 
 def ended(test: str, folder: Path) -> int:
     # The folder stands first on the path (see pyproject.toml), before an installed eventbus.
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--timeout={PATIENCE}", test]
     return subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
 
 

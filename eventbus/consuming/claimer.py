@@ -159,7 +159,9 @@ class Claimer:
     async def _take(self, claimed: Claimed, *, private: bool, sent: float) -> None:
         taken = self._intake.take_over(claimed.entries, private=private, token=claimed.token, sent=sent)
         self._counts.claimed += taken
-        self._counts.trimmed += len(claimed.cut)
+        if claimed.cut:
+            self._counts.trimmed += len(claimed.cut)
+            self._counts.dead["trimmed"] += len(claimed.cut)
         about = {"eventbus": self._membership.about}
         if taken:
             _log.warning("%d entries of silent consumers were taken over", taken, extra=about)

@@ -187,12 +187,12 @@ class Consumer:
         if not len(self.in_hand):
             return
         await self.beat.run_once()  # it may have been lost a moment ago
-        await self.mover.run_once()  # what ended and is not settled yet is rescued there
         token = self.membership.token
         orphans = [each for each in self.in_hand if (each.token != token or each.cut) and not each.settling]
         if orphans:
             await self.mover.rescue(orphans)
             _log.error("%s: %d events that only this process held were written again at exit", self.subscription, len(orphans))
+        await self.mover.run_once()  # what has ended is settled, or rescued, there
 
     async def leave(self) -> None:
         """Close the reader and remove this consumer, if it owes nothing."""

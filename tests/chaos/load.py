@@ -100,6 +100,7 @@ class Times:
         least: Most handlers take from this …
         most: … to this.
         long: What those scripted "long" take: several leases.
+        kill: After how long an event that kills does so.
         slow_first: Events with smaller numbers take that long, too.
         slices: They sleep a little at a time, so that a pause of the process makes them longer.
     """
@@ -107,6 +108,7 @@ class Times:
     least: float = 0.0
     most: float = 0.02
     long: float = 5.0
+    kill: float = 0.02
     slow_first: int = 0
     slices: bool = True
 
@@ -122,7 +124,7 @@ async def play(event: Load, ctx: Context, times: Times, dying: Callable[[], None
     """
     what, _, where = event.script.partition(":")
     if what == "kill" and where == ctx.group:
-        await asyncio.sleep(times.most)
+        await asyncio.sleep(times.kill)
         dying()
         os.kill(os.getpid(), signal.SIGKILL)
     await _sleep(_seconds(event, what, times), slices=times.slices)

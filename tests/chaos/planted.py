@@ -9,7 +9,6 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,8 @@ from eventbus.streams import Beaten, Destination, Moved
 from eventbus.streams.packing import packed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventbus import EventBus
 
 Bus = type["EventBus"]

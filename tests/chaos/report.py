@@ -42,10 +42,8 @@ def as_markdown(result: Result) -> str:
     liveness, accounting = result.verdicts.found["liveness"], result.verdicts.found["accounting"]
     facts = ", ".join(f"{name} {value}" for name, value in result.facts.items())
     lines = [
-        (
-            f"Redis {result.facts['server']}, seed {result.facts['seed']}: **{queue.acknowledged:,} events acknowledged, lost {queue.lost}, "
-            f"unexpected {queue.unexpected}**"
-        ),
+        f"Redis {result.facts['server']}, seed {result.facts['seed']}:",
+        f"**{queue.acknowledged:,} events acknowledged, lost {queue.lost}, unexpected {queue.unexpected}**",
         "",
         f"({facts})",
         "",

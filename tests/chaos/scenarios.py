@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.chaos.faults import Fault
 from tests.chaos.load import Times
 from tests.chaos.rig import Setup
 from tests.chaos.run import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LEASE: Final = 2.0
 
@@ -105,10 +107,11 @@ class Scenarios:
         setup = replace(self._times(1.0, 1.2), concurrency=4, prefetch=40, rate=30, groups=("charge",))
         return _order(setup, 5, patience=40)
 
-    def poison_beside_queues(self) -> Order:
-        """Events kill their workers, beside queues of innocents."""
-        setup = replace(self._times(0.3, 0.4), concurrency=4, prefetch=40, rate=40, groups=("charge",))
-        return _order(setup, 8, poison=2, patience=60)
+    def deaths_in_a_row(self) -> Order:
+        """Every worker dies, again and again, each time just after it took over what it has no slot for."""
+        setup = replace(self._times(1.5, 2.0), concurrency=4, prefetch=40, rate=13, events=130, batch=2, groups=("charge",))
+        rounds = [2 + number * (LEASE + 0.4 + self._at(0.5, 0.8)) for number in range(5)]
+        return _order(setup, 18, *(Fault(at, "kill", (name,)) for at in rounds for name in ("w0", "w1", "w2")), patience=90)
 
     def capable_ones_stopped(self) -> Order:
         """The members that know a type are stopped; one that does not reads its events."""
@@ -131,7 +134,7 @@ SCENARIOS: Final[dict[str, Callable[[Scenarios], Order]]] = {
     "trim past pending": Scenarios.busy_deaths,
     "queued entries not beaten": Scenarios.long_queues,
     "cancelled read": Scenarios.nothing_at_all,
-    "crash charged to neighbours": Scenarios.poison_beside_queues,
+    "crash charged to neighbours": Scenarios.deaths_in_a_row,
     "skip by liveness": Scenarios.capable_ones_stopped,
 }
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis.asyncio import Redis
 
-from eventbus import Event, Topic
+from eventbus import Context, Event, Retry, Topic
 from eventbus.streams import Address, Connections, Wire, keys, trim
 from tests.support.held import planted
-from tests.support.redis_hands import GROUP, STREAM, copies, read_as, settled, until
+from tests.support.redis_hands import GROUP, STREAM, copies, expire, read_as, settled, until
 
 
 class Note(Event, topic=Topic(STREAM, max_len=1)):
@@ -62,31 +61,19 @@ async def test_a_group_created_during_a_trim_finds_its_whole_backlog(redis_url, 
     bus, newcomer = serving(redis_url, seen), serving(redis_url, late, "late")
 
     async def come():
+        await redis_client.xgroup_create(STREAM, "late", "0")
         if ours:
-            async with newcomer, newcomer.consuming():
-                pass
-        else:
-            await redis_client.xgroup_create(STREAM, "late", "0")
+            await redis_client.sadd(keys.groups(STREAM), "late")
 
-    async with bus:
+    async with bus, newcomer:
         async with bus.consuming():
             await bus.publish_many(notes(300))
             await until(lambda: settled(redis_client))
-        newcomer.drain = 0
         wire = Wire(Connections(Address.parse(redis_url), name="janitor"), "trimming")
-        stop_reading = redis_client.xgroup_create(STREAM, "late", "0") if ours else None
-        if ours:  # it exists, and reads nothing yet: as after `ensure`, before the first read
-            await stop_reading
-            await redis_client.xgroup_destroy(STREAM, "late")
-
-            async def come():
-                await redis_client.xgroup_create(STREAM, "late", "0")
-                await redis_client.sadd(keys.groups(STREAM), "late")
-
         trimmed = await trim(Between(wire, come), STREAM, max_len=1, max_age=None, hard=False, exact=True)
         await wire.close()
         assert (trimmed.cut, trimmed.left) == (0, 300)
-        async with newcomer, newcomer.consuming():
+        async with newcomer.consuming():
             await until(lambda: settled(redis_client, group="late"))
     assert sorted(late) == sorted(note.name for note in notes(300))
 
@@ -144,14 +131,13 @@ async def test_what_a_hard_cap_cuts_while_it_is_pending_leaves_a_tombstone_and_a
             pass
         cut = await bus.publish(Capped(name="cut"))
         await read_as(redis_client, "dead", 1)
+        await expire(redis_client, "dead")
         await bus.publish_many([Capped(name=f"n-{number}") for number in range(300)])
         await bus._runtime.janitor.run_once()
         assert bus._runtime.janitor.counts.cut_unread > 0
         assert int(await redis_client.hget(keys.group(STREAM, GROUP), "cut")) == bus._runtime.janitor.counts.cut_unread
         await redis_client.execute_command("XTRIM", STREAM, "MAXLEN", "=", 100)  # to the entry, not to the node
         async with bus.consuming():
-            await until(lambda: copies(redis_client, "dead") if not bus.consumers[0].counts.trimmed else True)
-            # Its lease runs out, and whoever claims it finds no entry.
             await until(lambda: bus.consumers[0].counts.trimmed)
             await until(lambda: settled(redis_client))
             assert bus.consumers[0].counts.trimmed == 1
@@ -166,8 +152,6 @@ async def test_an_event_cut_from_the_stream_under_its_running_handler_is_still_r
     """What this process holds is all there is of it: its failure writes the bytes it read."""
     started, fail, attempts = asyncio.Event(), asyncio.Event(), []
     bus = planted(redis_url)
-
-    from eventbus import Context, Retry
 
     @bus.subscribe(Note, group=GROUP, retry=Retry(backoff=[0.01]))
     async def note(event: Note, ctx: Context) -> None:
@@ -186,6 +170,3 @@ async def test_an_event_cut_from_the_stream_under_its_running_handler_is_still_r
         await until(lambda: len(attempts) == 2)
         await until(lambda: settled(redis_client))
     assert attempts == [("only", 1), ("only", 2)]
-
-
-__all__ = ["Redis"]

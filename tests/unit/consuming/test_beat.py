@@ -71,7 +71,7 @@ async def test_everything_in_hand_is_renewed_from_when_it_was_sent():
     held = heart.hold(delivery(), delivery(settling=True), delivery(private=True), delivery(claimed=True))
     sent = asyncio.get_running_loop().time()
     await heart.beat.run_once()
-    assert sorted(heart.server.calls, key=repr) == [
+    assert sorted(heart.server.calls, key=lambda call: not call[1]) == [
         ([held[2].entry_id], True, "token"),
         ([held[0].entry_id, held[1].entry_id, held[3].entry_id], False, "token"),
     ]
