@@ -12,12 +12,12 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test test-docker coverage demo bench-import lock format clean
+.PHONY: help check test test-docker coverage promises promises-mutated demo bench-import lock format clean
 
 help: ## List the targets
 	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 check: $(VENV)/.dev ## Formatting, lint, types, floors
 	$(BIN)/ruff format --check
@@ -34,6 +34,12 @@ test-docker: $(VENV)/.dev ## Run the tests against redis:8 in a container
 
 coverage: $(VENV)/.dev ## Run the tests and report the branches they miss
 	$(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
+
+promises: $(VENV)/.dev ## List what is promised, the tests that prove it, and what came of them
+	@$(BIN)/python -m tests.promises $(ARGS)
+
+promises-mutated: $(VENV)/.dev ## Break the source for each promise, in a copy, and see its test turn red
+	@$(BIN)/python -m tests.promises --mutate $(ARGS)
 
 demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to end by itself)
 	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))

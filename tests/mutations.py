@@ -40,6 +40,14 @@ MUTATIONS = [
         test=f"{SCHEDULES}/test_lost_groups.py::test_the_smallest_pending_entry_in_a_dead_hand_is_read_again_when_the_group_was_destroyed",
     ),
     Mutation(
+        promise=2,
+        says="what was taken over waits behind the backlog",
+        file="eventbus/consuming/intake.py",
+        old="self._work.put_first(taken)",
+        new="self._work.put(taken)",
+        test=f"{SCHEDULES}/test_takeover.py::test_a_killed_workers_events_start_on_a_worker_whose_every_slot_is_taken_as_soon_as_one_is_free",
+    ),
+    Mutation(
         promise=3,
         says="no lease is renewed",
         file="eventbus/consuming/beat.py",
@@ -54,6 +62,22 @@ MUTATIONS = [
         old="if rows[1][2] ~= ARGV[2] then return 2 end",
         new="",
         test=f"{SCHEDULES}/test_leases.py::test_a_failure_before_the_loss_was_noticed_changes_nothing",
+    ),
+    Mutation(
+        promise=5,
+        says="a move writes the copy and leaves the entry pending",
+        file=f"{LUA}/move.lua",
+        old="redis.call('XACK', KEYS[1], ARGV[1], id)",
+        new="",
+        test=f"{SCHEDULES}/test_lost_replies.py::test_a_move_whose_reply_is_lost_leaves_exactly_one_copy",
+    ),
+    Mutation(
+        promise=6,
+        says="what never started waits for its turn when the process is asked to end",
+        file="eventbus/consuming/executors.py",
+        old="for delivery in self._work.clear():",
+        new="for delivery in ():",
+        test=f"{SCHEDULES}/test_ending.py::test_what_a_worker_under_load_had_only_queued_starts_elsewhere_in_under_a_second_of_its_sigterm",
     ),
     Mutation(
         promise=7,

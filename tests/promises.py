@@ -25,7 +25,7 @@ from tests.mutations import MUTATIONS, Mutation
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "design.md"
 COPIED = ("eventbus", "tests", "services", "docs", "pyproject.toml", "README.md")
-PATIENCE = 40  # seconds that a test gets: what waits for something broken waits for ever
+PATIENCE = 25  # seconds that a test gets: what waits for something broken waits for ever
 WORST = ("passed", "skipped", "failed")
 
 
@@ -99,7 +99,10 @@ def mutate(numbers: list[int]) -> int:
             began = time.monotonic()
             found = verdict(mutation, Path(folder))
             wrong += found != "red"
-            print(f"{mutation.promise}  {found:10} {time.monotonic() - began:5.1f} s  {mutation.says}\n   {mutation.file} → {mutation.test}", flush=True)
+            print(
+                f"{mutation.promise}  {found:10} {time.monotonic() - began:5.1f} s  {mutation.says}\n   {mutation.file} → {mutation.test}",
+                flush=True,
+            )
     missing = sorted(said.keys() - {mutation.promise for mutation in MUTATIONS})
     for number in missing:
         print(f"{number}  NO MUTATION  {said[number]}")

@@ -80,6 +80,8 @@ class Claimer:
         self._reading_since = reading_since
         self._clock = asyncio.get_running_loop().time
         self._sweeps = Sweeps(lease=settings.lease, interval=settings.claim_interval, now=self._clock())
+        self._ahead = 0.0
+        self._started = False
         self._wake = asyncio.Event()
         self._window = asyncio.Lock()
         self.stopping = asyncio.Event()
@@ -102,41 +104,67 @@ class Claimer:
 
     async def run(self, alive: Alive) -> None:
         """Sweep whenever it is time, until `stop`."""
+        if not self._started:
+            self._started = True
+            self._sweeps.began(now=self._clock())
         while not self.stopping.is_set():
-            if (delay := self._sweeps.delay(now=self._clock())) > 0:
+            began = self._clock()
+            if (delay := self._sweeps.delay(now=began)) > 0:
                 await self._rest(delay)
-                continue
-            self._sweeps.began(now=self._clock(), chance=random.random())  # noqa: S311 - jitter, not a secret
-            await self.run_once()
-            alive()
+            elif await self.run_once():
+                self._sweeps.done(began=began, chance=random.random())  # noqa: S311 - jitter, not a secret
+                alive()
 
-    async def run_once(self) -> None:
+    async def run_once(self) -> bool:
         """Sweep once: walk both pending lists from their beginning to their end.
+
+        Returns:
+            Whether it came to the end. It gives way where owners are to renew first, and to a stop.
 
         Raises:
             BackendUnavailable: No answer; what was taken without it is recovered once it is stale.
             BackendRefused: Redis refuses, and not for a lost group.
         """
-        for private in (False, True):
-            token = self._membership.token
-            try:
-                await self._walk(private=private)
-            except BackendRefused as error:
-                if error.code != "NOGROUP":
-                    raise
-                await self._membership.heal(token)
+        await self._knock()
+        if self._sweeps.held(now=self._clock()):
+            return False  # the knock was answered after an outage
+        return await self._walk_or_heal(private=False) and await self._walk_or_heal(private=True)
 
-    async def _walk(self, *, private: bool) -> None:
+    async def _knock(self) -> None:
+        """Ask for the server's time: a claim that reaches it long after it was decided on must not be executed.
+
+        It may have waited for a connection, or in the socket of a frozen server, while owners could not renew.
+        """
+        sent = self._clock()
+        self._ahead = await self._commands.clock() - sent
+
+    async def _walk_or_heal(self, *, private: bool) -> bool:
+        token = self._membership.token
+        try:
+            return await self._walk(private=private)
+        except BackendRefused as error:
+            if error.code != "NOGROUP":
+                raise
+            await self._membership.heal(token)
+            return True
+
+    async def _walk(self, *, private: bool) -> bool:
         cursor: bytes | None = b""
-        while cursor is not None and not self.stopping.is_set():
+        while cursor is not None:
             await self._until_room()
             async with self._window:
-                cursor = None if self.stopping.is_set() else await self._look(cursor, private=private)
+                if self.stopping.is_set() or self._sweeps.held(now=self._clock()):
+                    return False
+                cursor = await self._look(cursor, private=private)
+        return True
 
     async def _look(self, cursor: bytes, *, private: bool) -> bytes | None:
         """Take over from one window; returns where the next begins, None at the end."""
         sent = self._clock()
         claimed = await self._claim(cursor, private=private)
+        if claimed is None:
+            self.waited(self._settings.lease)  # it came too late: owners first
+            return cursor
         if claimed.token != self._membership.token:
             await self._membership.heal(self._membership.token)  # made anew, by us or by another
         if not claimed.token:
@@ -144,7 +172,7 @@ class Claimer:
         await self._take(claimed, private=private, sent=sent)
         return claimed.cursor or None
 
-    async def _claim(self, cursor: bytes, *, private: bool) -> Claimed:
+    async def _claim(self, cursor: bytes, *, private: bool) -> Claimed | None:
         waiting = sum(map(is_last, self._in_hand))
         return await self._commands.claim(
             private=private,
@@ -154,6 +182,7 @@ class Claimer:
             lasts=max(0, LASTS - waiting),
             count=CRASHES,
             now=timestamp(),
+            latest=self._clock() + self._ahead + self._settings.lease / 6,
         )
 
     async def _take(self, claimed: Claimed, *, private: bool, sent: float) -> None:

@@ -77,8 +77,13 @@ class Membership:
             await self._say_new(ensured)
 
     async def announce(self) -> None:
-        """Write this consumer's heartbeat, and learn the group's lease."""
-        self._take_lease(await self._commands.announce(self._member))
+        """Write this consumer's heartbeat, and learn the group's lease, or that it was lost."""
+        token = self.token
+        lease = await self._commands.announce(self._member, token=token)
+        if lease is None:
+            await self.heal(token)
+        else:
+            self._take_lease(lease)
 
     async def heal(self, lost: str) -> None:
         """Make the group anew, unless that was already done since its token was `lost`."""

@@ -12,8 +12,8 @@ class Sweeps:
     """Decides when a sweep may begin.
 
     After a start, and after an outage, owners get a third of the lease to renew what they hold: everything
-    looks stale then. All these graces together postpone a sweep by no more than one lease, so that a link that
-    goes up and down cannot keep it off.
+    looks stale then. All the graces between two sweeps that were answered last no longer than one lease
+    together, outages not counted, so that a link that goes up and down cannot keep a sweep off.
 
     Args:
         lease: Seconds of the lease.
@@ -25,22 +25,39 @@ class Sweeps:
         self._lease = lease
         self._interval = interval
         self._due = now
-        self._held_until = now + lease / 3
+        self._spent = 0.0
+        self._held_from = self._held_until = now
+        self._hold(now)
+
+    def began(self, *, now: float) -> None:
+        """The process begins to sweep: what it waited for until now was no grace."""
+        self._held_from = self._held_until = now
+        self._hold(now)
 
     def waited(self, seconds: float, *, now: float) -> None:
         """There was no answer for so many seconds, and now there is one."""
         if seconds > self._lease / 3:
-            self._held_until = now + self._lease / 3
+            # Of a grace that ran before, only what lay before the outage was of use to the owners.
+            self._spent += max(0.0, min(self._held_until, now - seconds) - self._held_from)
+            self._hold(now)
 
-    def began(self, *, now: float, chance: float) -> None:
-        """A sweep begins; `chance` is a random number from 0 to 1."""
-        self._due = now + self._interval * (1 - JITTER * chance)
+    def done(self, *, began: float, chance: float) -> None:
+        """A sweep that began then has been answered to its end; `chance` is a random number from 0 to 1."""
+        self._spent = 0.0
+        self._due = began + self._interval * (1 - JITTER * chance)
 
     def hurry(self, *, now: float) -> None:
         """There is reason to sweep at once."""
         self._due = min(self._due, now)
 
+    def held(self, *, now: float) -> bool:
+        """Whether owners have their grace now."""
+        return now < self._held_until
+
     def delay(self, *, now: float) -> float:
         """Seconds until the next sweep may begin."""
-        held_until = min(self._held_until, self._due + self._lease)
-        return max(0.0, self._due - now, held_until - now)
+        return max(0.0, self._due - now, self._held_until - now)
+
+    def _hold(self, now: float) -> None:
+        self._held_from = now
+        self._held_until = now + min(self._lease / 3, max(0.0, self._lease - self._spent))

@@ -219,7 +219,23 @@ class EntryCommands:
         source = self.group.source(private=private)
         return await run_script(self._wire, name, (source, self.group.hash), (self.group.name, self.consumer, token, *ids))
 
-    async def claim(self, *, private: bool, cursor: bytes, lease: float, room: int, lasts: int, count: int, now: str) -> Claimed:
+    async def clock(self) -> float:
+        """The server's time in seconds since 1970."""
+        seconds, microseconds = await self._wire.one("TIME")
+        return int(seconds) + int(microseconds) / 1_000_000
+
+    async def claim(
+        self,
+        *,
+        private: bool,
+        cursor: bytes,
+        lease: float,
+        room: int,
+        lasts: int,
+        count: int,
+        now: str,
+        latest: float,
+    ) -> Claimed | None:
         """Take over stale entries of others from one window of the pending list.
 
         Args:
@@ -230,16 +246,22 @@ class EntryCommands:
             lasts: Most of those that were handed over `count` times.
             count: That number.
             now: The time for tombstones, RFC 3339.
+            latest: The server's time after which it is not to be executed any more.
+
+        Returns:
+            None when it came too late: nothing was taken.
         """
         group = self.group
         arguments = (
             *(group.name, self.consumer, int(lease * 1000), cursor, WINDOW, room, CLAIM_BYTES),
-            *(lasts, count, "1" if private else "0", now),
+            *(lasts, count, "1" if private else "0", now, int(latest * 1000)),
         )
         reply = await run_script(self._wire, "claim", (group.source(private=private), group.hash, group.dead), arguments)
-        cursor, token, taken, own, cut = reply
+        if reply == -1:
+            return None
+        after, token, taken, own, cut = reply
         entries = [(row[0], row[1], int(row[2])) for row in taken]
-        return Claimed(cursor, token.decode(), entries, [(row[0], row[1] / 1000) for row in own], cut)
+        return Claimed(after, token.decode(), entries, [(row[0], row[1] / 1000) for row in own], cut)
 
     async def held(self, *, private: bool, after: bytes | None) -> list[bytes]:
         """A page of the ids pending for this consumer, in order, after the given one."""

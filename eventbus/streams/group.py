@@ -169,13 +169,17 @@ class GroupCommands:
         """End a blocked read of another connection; its reply may still bring entries."""
         await self._wire.one("CLIENT", "UNBLOCK", client_id)
 
-    async def announce(self, member: Member) -> float:
-        """Write this consumer's heartbeat and declare its types; returns the group's lease in seconds. One script."""
+    async def announce(self, member: Member, *, token: str) -> float | None:
+        """Write this consumer's heartbeat and declare its types. One script.
+
+        Returns:
+            The group's lease in seconds, or None when the group is another one now.
+        """
         group = self.group
         names = (group.members, group.hash, group.types, keys.groups(group.stream))
-        arguments = (self.consumer, member.about, int(member.lease * 1000), group.name, *member.declared())
+        arguments = (self.consumer, member.about, int(member.lease * 1000), group.name, token, *member.declared())
         reply = await run_script(self._wire, "announce", names, arguments)
-        return float(reply[1]) / 1000
+        return None if reply == -1 else float(reply[1]) / 1000
 
     async def retire(self, *, silence: float) -> list[str]:
         """Remove consumers that were silent for so many seconds and owe nothing; returns their names. One script."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -40,11 +41,19 @@ class Handover:
 
 
 class Hands:
-    """Follows entries from hand to hand. Its memory is what is in hand."""
+    """Follows entries from hand to hand. Its memory is what is in hand.
 
-    def __init__(self) -> None:
+    Args:
+        room: Entries a process may hold of what it took over in one group, before it has to finish some.
+    """
+
+    def __init__(self, room: int = 1 << 30) -> None:
+        self._room = room
         self.held: dict[tuple[str, str], str] = {}
         self._since: dict[tuple[str, str], float] = {}
+        self._over: dict[tuple[str, str], int] = {}
+        self._taken_over: set[tuple[str, str]] = set()
+        self._full: dict[tuple[str, str], float] = {}
 
     def see(self, record: Record) -> Iterator[Handover]:
         """Follow one record; yields each entry that came to somebody."""
@@ -61,8 +70,12 @@ class Hands:
             before = self.held.get((group, at), "")
             if before and before != to and self._since[group, at] > record.get("s", record["t"]):
                 continue  # an answer that came late: meanwhile it had been handed on
+            self._forget((group, at), record["t"])
             self.held[group, at] = to
             self._since[group, at] = record["t"]
+            if record["op"] in ("claim", "recover"):
+                self._taken_over.add((group, at))
+                self._over[to, group] = self._over.get((to, group), 0) + 1
             yield Handover(record["t"], group, at, to, before, record["op"], counts[number] if counts else 1)
 
     def _settled(self, record: Record) -> None:
@@ -71,8 +84,19 @@ class Hands:
             kept = bool(answers) and answers[number] == KEPT
             # An ack is not fenced: it takes the row from whoever holds it.
             if not kept and (record["op"] == "ack" or self.held.get((group, at)) == process):
-                self._forget((group, at))
+                self._forget((group, at), record["t"])
 
-    def _forget(self, place: tuple[str, str]) -> None:
-        self.held.pop(place, None)
+    def _forget(self, place: tuple[str, str], now: float) -> None:
+        holder = self.held.pop(place, "")
         self._since.pop(place, None)
+        if place in self._taken_over:
+            self._taken_over.discard(place)
+            key = holder, place[0]
+            if self._over[key] >= self._room:
+                self._full[key] = now
+            self._over[key] -= 1
+
+    def full_until(self, process: str, group: str) -> float:
+        """Until when a process last had no room for taking over more; infinity where it has none now."""
+        key = process, group
+        return math.inf if self._over.get(key, 0) >= self._room else self._full.get(key, -math.inf)

@@ -83,7 +83,6 @@ class _Publisher:
             kind = planted_bus(kind, spec.plant)
         async with kind(spec.url, service="rig") as self._bus:
             self._begun = time.monotonic()
-            self._history.fault("ready", "ok")
             self._row["ready"] = 1
             while not self._row["stop"] and (batch := self._batch()):
                 await self._publish(batch)

@@ -63,7 +63,7 @@ def checkers(troubles: Troubles, terms: Terms) -> dict[str, Checker]:
         "accounting": Accounting(terms.groups, troubles),
         "lease safety": LeaseSafety(troubles),
         "explained": Explained(troubles, terms.concurrency),
-        "liveness": Liveness(troubles, sweep=terms.claim_interval, backoff=max(BACKOFF), allowance=terms.allowance),
+        "liveness": Liveness(troubles, sweep=terms.claim_interval, backoff=max(BACKOFF), allowance=terms.allowance, room=terms.concurrency),
         "effects": Effects(troubles, terms.expected),
     }
 

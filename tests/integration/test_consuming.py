@@ -10,7 +10,6 @@ from collections import Counter
 
 import anyio
 import pytest
-
 from redis.asyncio import Redis
 
 from eventbus import (
@@ -29,7 +28,6 @@ from eventbus import (
 )
 from eventbus.testing import running
 from tests.support.events import OrderCreated, OrderPaid, orders
-
 
 PRIVATE = ("retry", "parked", "due")
 """Where copies of a group wait."""

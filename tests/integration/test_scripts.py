@@ -125,7 +125,13 @@ async def test_what_was_cut_from_the_stream_can_still_be_moved(bench):
 
 @pytest.mark.parametrize(
     ("declared", "answer"),
-    [({}, Moved.DONE), ({"Order": 1}, Moved.DONE), ({"Order": 2}, Moved.DECLARED), ({"Order": 9}, Moved.DECLARED), ({"Paid": 9}, Moved.DONE)],
+    [
+        ({}, Moved.DONE),
+        ({"Order": 1}, Moved.DONE),
+        ({"Order": 2}, Moved.DECLARED),
+        ({"Order": 9}, Moved.DECLARED),
+        ({"Paid": 9}, Moved.DONE),
+    ],
 )
 async def test_a_newer_version_is_dead_lettered_only_where_nobody_declared_it(bench, declared, answer):
     """The registry is asked in the step that writes."""

@@ -65,7 +65,8 @@ async def test_without_limits_nothing_is_removed_and_each_group_gets_its_waterma
 
 
 @pytest.mark.parametrize(
-    ("max_len", "settled", "left"), [(4, 10, range(7, 11)), (4, 5, range(5, 11)), (0, 10, [10]), (20, 10, range(1, 11)), (9, 10, range(2, 11))]
+    ("max_len", "settled", "left"),
+    [(4, 10, range(7, 11)), (4, 5, range(5, 11)), (0, 10, [10]), (20, 10, range(1, 11)), (9, 10, range(2, 11))],
 )
 async def test_what_every_group_has_settled_goes_down_to_the_length(topic, max_len, settled, left):
     """The last that a group was given stays: it is the watermark."""
@@ -178,7 +179,8 @@ async def test_what_a_hard_cap_cuts_unsettled_is_counted_apart_and_kept_with_who
 
 
 @pytest.mark.parametrize(
-    ("settled", "pending", "cut", "unread"), [(5, (), 5, 3), (5, (5,), 4, 4), (8, (), 8, 0), (10, (), 8, 0), (0, (), 0, 8), (10, (2,), 1, 7)]
+    ("settled", "pending", "cut", "unread"),
+    [(5, (), 5, 3), (5, (5,), 4, 4), (8, (), 8, 0), (10, (), 8, 0), (0, (), 0, 8), (10, (2,), 1, 7)],
 )
 async def test_the_entry_at_the_watermark_counts_as_settled_where_it_is(topic, settled, pending, cut, unread):
     """The last given and acknowledged one is; one that is pending is not."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 UNPUBLISHED, WAITING, WITH_A, WITH_B, PARKED = "unpublished", "waiting", "with A", "with B", "parked"
 HANDLED, SKIPPED, UNHANDLED = "handled", "skipped", "unhandled"  # as it should be
 WRONGED, GIVEN_UP, VANISHED = "skipped though declared", "given up beside B", "vanished"
+FOR_NOW = "skipped in a group that B has not found yet"
 
 UP, PAUSED, DOWN = "up", "paused", "down"
 MANY = 3
@@ -51,6 +52,8 @@ class State(NamedTuple):
     """The group was healed less than a lease ago."""
     lost: bool = False
     """The group's keys are gone, and nobody has healed them yet."""
+    blind: bool = False
+    """The group was created by somebody who never knew of it, and B has not found out yet."""
     promised: bool = False
     """A member that is there, or was there in this registry's time, knows the type: the event may not be skipped."""
     a: str = UP
@@ -107,9 +110,13 @@ class Hops:
             if state.b == DOWN:
                 yield Step("B starts, and declares the type", after._replace(b=UP, declared=True, promised=True, lost=False), fault=True)
             elif state.b == UP and not state.b_holds:
-                yield Step("B is rolled back", after._replace(b=DOWN), fault=True)
+                place = SKIPPED if state.place == FOR_NOW else state.place
+                yield Step("B is rolled back", after._replace(b=DOWN, place=place), fault=True)
         if faults.deaths and state.b == UP:
-            yield Step("B dies", state._replace(b=DOWN, b_holds=False, faults=faults._replace(deaths=faults.deaths - 1)), fault=True)
+            place = SKIPPED if state.place == FOR_NOW else state.place  # nobody is left who knew it
+            yield Step(
+                "B dies", state._replace(place=place, b=DOWN, b_holds=False, faults=faults._replace(deaths=faults.deaths - 1)), fault=True
+            )
         if faults.pauses:
             after = state._replace(faults=faults._replace(pauses=faults.pauses - 1))
             if state.a == UP:
@@ -142,7 +149,7 @@ class Hops:
             after = state._replace(faults=faults._replace(forgets=faults.forgets - 1))
             yield Step("an operator removes the type from the registry", after._replace(declared=False, promised=False), fault=True)
         if state.lost and faults.joins:
-            after = state._replace(lost=False, healing=self._rules.creation_is_doubted)
+            after = state._replace(lost=False, blind=state.b == UP)
             says = "another old member starts, finds no trace of the group, and creates it"
             yield Step(says, after._replace(faults=faults._replace(joins=faults.joins - 1)), fault=True)
         if state.lost and UP in {state.a, state.b}:
@@ -151,9 +158,17 @@ class Hops:
             promised = state.declared  # B, if it is there, was silent for a lease: it may be skipped for
             yield Step("a lease has passed since the heal", state._replace(healing=False, promised=promised))
         if state.b == UP and not state.declared and not state.lost:
-            yield Step("B's heartbeat declares the type", state._replace(declared=True, promised=True))
+            yield self._declare(state)
         if state.a == UP and state.cached != state.declared:
             yield Step("A's heartbeat reads the registry", state._replace(cached=state.declared))
+
+    def _declare(self, state: State) -> Step:
+        """B's heartbeat; it finds another token, and its type missing, where the group was made without it."""
+        after = state._replace(declared=True, promised=True, blind=False)
+        if not state.blind or not self._rules.finders_set_back:
+            return Step("B's heartbeat declares the type", after)
+        place = WAITING if state.place == FOR_NOW else state.place
+        return Step("B finds the group made anew without its type, and sets it back", after._replace(place=place))
 
     def _a(self, state: State) -> Iterator[Step]:
         if state.lost:
@@ -181,7 +196,7 @@ class Hops:
             return Step("A drops it, whoever's row it is", settled._replace(place=VANISHED))
         if state.place != WITH_A:
             return Step("A asks to drop it: it is gone", state._replace(a_holds=False))
-        return Step("A asks to drop it: nobody declared the type; skipped", settled._replace(place=_skipped(state)))
+        return Step("A asks to drop it: nobody declared the type; skipped", settled._replace(place=self._skipped(state)))
 
     def _known(self, state: State) -> bool:
         """What decides whether anybody knows the type."""
@@ -213,10 +228,11 @@ class Hops:
             yield Step("it is due: promoted", state._replace(place=WAITING))
             day = day or state.hops == MANY
         if not state.declared and not state.healing and not state.lost:
-            yield Step("it is due: nobody declares the type any more; skipped", state._replace(place=_skipped(state)))
+            yield Step("it is due: nobody declares the type any more; skipped", state._replace(place=self._skipped(state)))
         if day:
             yield Step("it has hopped for a day: dead letter", state._replace(place=GIVEN_UP if state.b == UP else UNHANDLED))
 
-
-def _skipped(state: State) -> str:
-    return WRONGED if state.promised else SKIPPED
+    def _skipped(self, state: State) -> str:
+        if state.promised and state.blind and self._rules.finders_set_back:
+            return FOR_NOW
+        return WRONGED if state.promised else SKIPPED

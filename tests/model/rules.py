@@ -40,6 +40,7 @@ class Rules:
     fenced_drop: bool = True
     lease_of_doubt: bool = True
     hops_go_to_who_knows: bool = True
+    finders_set_back: bool = True
 
     # trim.py
     trim_in_one_step: bool = True
@@ -66,9 +67,8 @@ class Rules:
     graces_are_bounded: bool = True
     short_backoff: bool = True
     beat_comes_first: bool = True
+    claims_expire: bool = True
+    failures_count_for_nothing: bool = True
 
     # What is not built, and would mend a gap that a model found: off until it is.
-    claims_expire: bool = False
-    failures_count_for_nothing: bool = False
-    creation_is_doubted: bool = False
     watermark_knows_its_stream: bool = False

@@ -64,7 +64,8 @@ class Bench:
         seconds, micro = await self.do("TIME")
         flat = await self.do("ZRANGE", KEY.due, 0, -1, "WITHSCORES")
         return {
-            member.decode(): float(score) / 1000 - int(seconds) - int(micro) / 1e6 for member, score in zip(flat[::2], flat[1::2], strict=True)
+            member.decode(): float(score) / 1000 - int(seconds) - int(micro) / 1e6
+            for member, score in zip(flat[::2], flat[1::2], strict=True)
         }
 
     async def park(self, *, due_in: float = -1.0, carried: Carried | None = None, key: str = KEY.parked, **fields: str) -> bytes:

@@ -62,7 +62,9 @@ def after(room: type, method: str, stop: Stop) -> Any:
     return kind
 
 
-def planted(url: str, *, service: str = "billing", lease: float = 1.0, claim_interval: float = 0.1, drain: float = 5.0, **rooms: Any) -> EventBus:
+def planted(
+    url: str, *, service: str = "billing", lease: float = 1.0, claim_interval: float = 0.1, drain: float = 5.0, **rooms: Any
+) -> EventBus:
     """A bus with other rooms in the places named."""
 
     class PlantedBus(EventBus):

@@ -21,7 +21,7 @@ PASSWORD = "open-sesame"  # of the server; no log shows it
 CARD = "4242-4242"  # in every payload; no log shows it
 
 PACE = 0.04  # seconds from one publish to the next
-BUSIEST = 500  # commands a second, of which the load and its repeated publishes take half; a loop without backoff makes thousands
+BUSIEST = 500  # commands a second, the load's own among them; a loop without backoff makes thousands
 HEALS = 8.0  # seconds; a backoff lasts no longer than a sixth of the lease, the rest is this machine's
 SENT = {"auth", "client", "eval", "evalsha", "hello", "select", "xadd", "xreadgroup"}
 """Commands that every loop's pass has one of. Of all others most are made by scripts."""

@@ -61,7 +61,11 @@ def name_of(fields: dict[str, str]) -> str:
 
 async def settled(redis, *, stream=STREAM, group=GROUP) -> bool:
     """Whether the group owes nothing: nothing unread, pending, parked or waiting in its private stream."""
-    if await rows(redis, stream=stream, group=group) or await redis.xlen(keys.retry(stream, group)) or await redis.xlen(keys.parked(stream, group)):
+    if (
+        await rows(redis, stream=stream, group=group)
+        or await redis.xlen(keys.retry(stream, group))
+        or await redis.xlen(keys.parked(stream, group))
+    ):
         return False
     (about,) = [each for each in await redis.xinfo_groups(stream) if each["name"] == group]
     last = await redis.xrevrange(stream, count=1)

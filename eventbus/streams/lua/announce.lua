@@ -2,9 +2,10 @@
 --
 -- KEYS  1 the group's members   2 the group's hash   3 the group's types   4 the set of groups
 -- ARGV  1 consumer   2 JSON object of the member without its time, ending in "}"   3 its lease in milliseconds
---       4 group
+--       4 group   5 the token the consumer knows
 --       then each event type it knows and its highest version in turn
--- Returns {the server's time in milliseconds, the group's lease in milliseconds}
+-- Returns {the server's time in milliseconds, the group's lease in milliseconds}, or -1 when the group is another one
+--       now: nothing but the heartbeat was written, and the caller has to heal, which declares its types
 --
 -- Atomic because: the group's lease is the largest of its living members', so that nobody claims what a slower
 -- member still holds. The time must be the server's, the only clock all members share. A registry of types
@@ -13,6 +14,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local record = string.sub(ARGV[2], 1, -2) .. ',"time":' .. string.format('%.0f', now) .. '}'
 redis.call('HSET', KEYS[1], ARGV[1], record)
+if redis.call('HGET', KEYS[2], 'token') ~= ARGV[5] then return -1 end
 
 local stored = tonumber(redis.call('HGET', KEYS[2], 'lease') or 0)
 local lease = tonumber(ARGV[3])
@@ -27,16 +29,13 @@ local changed = {'served', string.format('%.0f', now)}
 if lease ~= stored then
   changed[3], changed[4] = 'lease', string.format('%.0f', lease)
 end
-if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 4 then
+if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 5 then
   changed[#changed + 1] = 'healed'
   changed[#changed + 1] = string.format('%.0f', now)
 end
--- The token alone tells that there is a group: a hash without one is for the healer to fill.
-if redis.call('HEXISTS', KEYS[2], 'token') == 1 then
-  redis.call('HSET', KEYS[2], unpack(changed))
-  if redis.call('SISMEMBER', KEYS[4], ARGV[4]) == 0 then redis.call('SADD', KEYS[4], ARGV[4]) end
-end
-for i = 5, #ARGV, 2 do
+redis.call('HSET', KEYS[2], unpack(changed))
+if redis.call('SISMEMBER', KEYS[4], ARGV[4]) == 0 then redis.call('SADD', KEYS[4], ARGV[4]) end
+for i = 6, #ARGV, 2 do
   local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0)
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 end

@@ -4,14 +4,17 @@
 -- ARGV  1 group   2 consumer   3 this member's lease in milliseconds   4 the id after which to go on, "" for the
 --       beginning   5 rows to look at   6 most entries to take, at least 1   7 most bytes to take   8 most entries to take
 --       that were handed over as often as in 9   9 that number   10 "1" when the stream is private
---       11 the time as RFC 3339, for tombstones
+--       11 the time as RFC 3339, for tombstones   12 the server's milliseconds after which it is too late
 -- Returns {the last id looked at, "" when the list is at its end; the group's token, "" when it is missing;
 --       {{id, {field, value, …}, delivery count}, …} that were taken; {{id, idle milliseconds}, …} that are
---       stale and this consumer's own; {id, …} that were cut from the stream while they were pending}
+--       stale and this consumer's own; {id, …} that were cut from the stream while they were pending}; or -1 when
+--       it is too late: the call was held up while owners could not renew either
 --
 -- Atomic because: between the look at a row and its claim the owner may renew it. JUSTID keeps the delivery
 -- count: what is only handed over was not started. From 7.0 on XCLAIM drops the row of an entry that was cut
 -- without a word, so such a row gets a tombstone among the dead letters, and is acknowledged in the same step.
+local time = redis.call('TIME')
+if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[12]) then return -1 end
 local facts = redis.call('HMGET', KEYS[2], 'token', 'lease')
 local token = facts[1] or ''
 local lease = math.max(tonumber(ARGV[3]), tonumber(facts[2] or 0))

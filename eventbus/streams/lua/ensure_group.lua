@@ -20,7 +20,7 @@ for i, wanted in ipairs({'stream', 'stream', 'hash', 'set', 'hash'}) do
   end
 end
 
-local facts = redis.call('HMGET', KEYS[3], 'token', 'watermark', 'lease')
+local facts = redis.call('HMGET', KEYS[3], 'token', 'watermark', 'lease', 'healed')
 local token, watermark = facts[1], facts[2]
 local lost = token or ARGV[6] == '1'
 
@@ -72,18 +72,30 @@ local function write(key, name, value)
   if redis.call('HGET', key, name) ~= value then redis.call('HSET', key, name, value) end
 end
 
-local topic = create(KEYS[1], beginning())
-local private = create(KEYS[2], '0')
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+
+local topic = create(KEYS[1], beginning())
+local private = create(KEYS[2], '0')
 local anew = topic == 1 or private == 1 or not token
+
+local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3] or 0))
+
+-- After a flush a member that starts may come first, and make a group that never was: it, and whoever reads in it,
+-- skip what nobody declared. A member that finds its own types missing then sets the group back to its beginning.
+local missing = false
+for i = 7, #ARGV, 2 do missing = missing or redis.call('HEXISTS', KEYS[5], ARGV[i]) == 0 end
+local doubted = facts[4] and now - tonumber(facts[4]) < lease
+if ARGV[6] == '1' and not anew and missing and not doubted then
+  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0')
+  redis.call('HDEL', KEYS[3], 'watermark')
+end
 
 if lost and (anew or redis.call('EXISTS', KEYS[5]) == 0) then redis.call('HSET', KEYS[3], 'healed', now) end
 if anew then
   token = ARGV[3]
   redis.call('HSET', KEYS[3], 'token', token, 'service', ARGV[4], 'served', now)
 end
-local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3] or 0))
 write(KEYS[3], 'lease', string.format('%.0f', lease))
 for i = 7, #ARGV, 2 do
   local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i]) or 0)

@@ -46,6 +46,7 @@ class Liveness:
         sweep: The run's claim interval in seconds.
         backoff: The longest delay of a retry in seconds.
         allowance: Seconds more for the drain: a backlog that had to be worked off. Default 0.
+        room: Entries that a process can have taken over at a time; one that has no room is not late.
     """
 
     troubles: Troubles
@@ -53,12 +54,17 @@ class Liveness:
     backoff: float
     allowance: float = 0.0
     complaints: Complaints = field(default_factory=Complaints)
-    _hands: Hands = field(default_factory=Hands)
+    room: int = 1 << 30
+    _hands: Hands = field(init=False)
     _ready: dict[str, float] = field(default_factory=dict)
     _calm: float = 0.0
     _drained: float | None = None
     _taken: int = 0
     _judged: tuple[float, str] = (0.0, "")
+
+    def __post_init__(self) -> None:
+        """Know the room."""
+        self._hands = Hands(self.room)
 
     @property
     def limit(self) -> float:
@@ -78,7 +84,8 @@ class Liveness:
             case "exit":
                 self._exit(record)
             case "fault":
-                self._calm = max(self._calm, record["t"])
+                if self._drained is None:  # what follows ends the run
+                    self._calm = max(self._calm, record["t"])
             case "phase":
                 self._phase(record)
         for handover in self._hands.see(record):
@@ -107,7 +114,8 @@ class Liveness:
         # A process that died or froze meanwhile may have taken it over, and nobody has seen that: a lease begins anew.
         begin = max(died, self.troubles.latest(died, handover.t))
         for process, since in self._ready.items():
-            calm = self.troubles.calm(process, max(begin, since), handover.t)
+            full = self._hands.full_until(process, handover.group)
+            calm = self.troubles.calm(process, max(begin, since, full), handover.t)
             if calm > self.takeover and not self.troubles.stopped(process, handover.t):
                 self.complaints.add(
                     "late",

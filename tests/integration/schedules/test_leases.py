@@ -13,6 +13,7 @@ from eventbus import Context, Reject, Retry
 from eventbus.consuming.beat import Beat
 from eventbus.streams import EntryCommands, GroupReader
 from tests.support.held import Stop, after, planted
+from tests.support.proxy import proxy_to
 from tests.support.redis_hands import GROUP, STREAM, copies, rows, settled, take_over, until
 from tests.support.workers import Errand, errands, worker
 
@@ -63,7 +64,7 @@ class NotingEntries(EntryCommands):
 
     async def claim(self, **options):
         claimed = await super().claim(**options)
-        self.noted.update(entry_id for entry_id, _ in claimed.own)
+        self.noted.update(entry_id for entry_id, _ in (claimed.own if claimed else ()))
         return claimed
 
 
@@ -229,15 +230,16 @@ class SweepingEntries(EntryCommands):
 
     async def claim(self, **options):
         claimed = await super().claim(**options)
-        self.windows[self.consumer] += 1
+        self.windows[self.consumer] += claimed is not None
         return claimed
 
 
 async def swept(*buses, sweeps=3):
-    """Wait until each bus has swept again so often: two windows a sweep, one of each stream."""
-    consumers = [consumer.commands.consumer for bus in buses for consumer in bus.consumers]
-    least = {consumer: SweepingEntries.windows[consumer] + 2 * sweeps for consumer in consumers}
-    await until(lambda: all(SweepingEntries.windows[consumer] >= count for consumer, count in least.items()))
+    """Wait until each bus has swept again so often (two windows a sweep, one of each stream), or has claimed something."""
+    consumers = [consumer for bus in buses for consumer in bus.consumers]
+    windows = SweepingEntries.windows
+    least = {consumer: windows[consumer.commands.consumer] + 2 * sweeps for consumer in consumers}
+    await until(lambda: all(windows[each.commands.consumer] >= count or each.counts.claimed for each, count in least.items()))
 
 
 def loaded(url, started, release):
@@ -295,3 +297,26 @@ async def test_a_process_started_right_after_an_outage_claims_nothing_from_owner
             await until(lambda: settled(redis))
         assert owner.consumers[0].counts.lease_lost == 0
     assert started == {f"e-{number}": 1 for number in range(20)}
+
+
+@pytest.mark.promise(3)
+async def test_a_claim_that_waited_for_redis_through_an_outage_is_not_what_redis_hears_first(one_server, redis_of):
+    """Another owner may still wait for its next try, a sixth of the lease at most: it is to renew before anybody claims."""
+    started, release = Counter(), asyncio.Event()
+    async with proxy_to(one_server.url) as proxy, redis_of(one_server) as redis:
+        near, far = (loaded(url, started, release) for url in (one_server.url, proxy.url))
+        async with far, far.consuming():
+            await far.publish_many(errands(8, "wait"))
+            await until(lambda: len(started) == 8)
+            async with near, near.consuming():
+                await swept(near)
+                proxy.refusing = True
+                proxy.cut()
+                await outage(one_server, 4)
+                proxy.refusing = False
+                await swept(near)
+                assert near.consumers[0].counts.claimed == 0
+                release.set()
+                await until(lambda: settled(redis))
+            assert far.consumers[0].counts.lease_lost == 0
+    assert started == {f"e-{number}": 1 for number in range(8)}

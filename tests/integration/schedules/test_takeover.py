@@ -58,21 +58,20 @@ async def test_fifty_events_of_a_dead_worker_start_in_time_behind_ten_thousand_h
 async def test_a_killed_workers_events_start_on_a_worker_whose_every_slot_is_taken_as_soon_as_one_is_free(one_url, redis_at):
     """They have room of their own, and stand before everything that was read ahead."""
     started, slots = [], asyncio.Semaphore(0)
-    saturated = planted(one_url)
+    saturated = planted(one_url, lease=2)
 
     @saturated.subscribe(Errand, group=GROUP, concurrency=2, prefetch=10)
     async def charge(event: Errand) -> None:
         started.append(event.name)
         await slots.acquire()
 
-    async with saturated, worker(one_url) as dying:
+    async with saturated, worker(one_url, lease=2) as dying:
         await saturated.publish_many(errands(2, "wait", "orphan"))
         await dying.said("started", times=2)
+        await dying.kill()
+        await saturated.publish_many(errands(200, name="backlog"))
         async with saturated.consuming():
             (consumer,) = saturated.consumers
-            await saturated.publish_many(errands(200, name="backlog"))
-            await until(lambda: len(started) == 2 and len(consumer.in_hand) > 8)
-            await dying.kill()
             await until(lambda: consumer.counts.claimed == 2)  # while nothing was free, and nothing is now
             assert started == ["backlog-0", "backlog-1"]
             slots.release()

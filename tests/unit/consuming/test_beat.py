@@ -241,7 +241,7 @@ async def test_whoever_renewed_too_late_tells_that_others_may_have_been_kept_fro
     await heart.beat.run_once()
     await heart.beat.run_once()
     assert heart.waits == []
-    time.sleep(0.05)  # noqa: ASYNC251 - the freeze itself
+    time.sleep(0.05)
     await heart.beat.run_once()
     assert heart.waits == [pytest.approx(0.05, abs=0.04)]
 
@@ -252,9 +252,9 @@ async def test_a_beat_that_failed_is_no_renewal():
     heart.hold(delivery())
     await heart.beat.run_once()
     heart.server.fails = [BackendUnavailable("gone")]
-    time.sleep(0.03)  # noqa: ASYNC251 - the outage itself
+    time.sleep(0.03)
     with pytest.raises(BackendUnavailable):
         await heart.beat.run_once()
-    time.sleep(0.03)  # noqa: ASYNC251
+    time.sleep(0.03)
     await heart.beat.run_once()
     assert [waited >= 0.06 for waited in heart.waits] == [True]

@@ -10,10 +10,9 @@ from eventbus.consuming.intake import Intake
 from eventbus.consuming.work import Work
 from eventbus.delivery import Carried
 from tests.support.entries import subscription
-from tests.support.events import OrderCreated
 
 
-async def handler(event: OrderCreated): ...
+async def handler(event): ...
 
 
 class Door:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from eventbus.consuming.counts import Counts
@@ -19,9 +21,15 @@ class Commands:
         self.waiting = waiting
         self.failure = failure
         self.besides = None
+        self.token, self.known, self.lease, self.ensured = "token", False, 0.0, []
 
     async def ensure(self, member, *, start, lost=False):
-        return Ensured("token", created=True, known=False, lease=member.lease)
+        self.ensured.append((start, lost, dict(member.types)))
+        await asyncio.sleep(0)
+        return Ensured(self.token, created=True, known=lost or self.known, lease=max(self.lease, member.lease))
+
+    async def announce(self, member):
+        return max(self.lease, member.lease)
 
     async def waiting_after(self, entry_id):
         if self.failure:
@@ -68,3 +76,78 @@ async def test_a_new_group_with_nothing_to_do_says_nothing(caplog):
     """The usual first start."""
     await member(Commands(waiting=0)).join()
     assert caplog.text == ""
+
+
+async def test_a_group_that_was_found_lost_at_a_start_is_said_and_nothing_else(caplog):
+    """What waits in the topic is handled again, perhaps: it is no new group."""
+    commands = Commands()
+    commands.known = True
+    await member(commands).join()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the group orders/charge had been lost in Redis and begins anew, before everything that may be unsettled"
+    ]
+
+
+async def test_joining_declares_the_types_of_the_subscription_and_begins_where_it_says():
+    """Before the first read."""
+    commands = Commands(waiting=0)
+    await member(commands).join()
+    assert commands.ensured == [("0", False, {"OrderCreated": 1})]
+
+
+async def joined(commands):
+    membership = member(commands)
+    await membership.join()
+    commands.ensured.clear()
+    return membership
+
+
+async def test_several_loops_that_find_a_group_lost_heal_it_once(caplog):
+    """The others find the new token; the loss is counted and said once."""
+    commands = Commands(waiting=0)
+    membership = await joined(commands)
+    commands.token = "new"
+    await asyncio.gather(*(membership.heal("token") for _ in range(5)))
+    await membership.heal("token")
+    assert commands.ensured == [("0", True, {"OrderCreated": 1})]
+    assert (membership.token, membership._counts.regrouped) == ("new", 1)
+    assert caplog.text.count("was lost in Redis and begins anew") == 1
+
+
+async def test_healing_a_group_that_was_not_lost_after_all_changes_nothing(caplog):
+    """A failover came back with it."""
+    commands = Commands(waiting=0)
+    membership = await joined(commands)
+    await membership.heal("token")
+    assert (membership.token, membership._counts.regrouped, caplog.text) == ("token", 0, "")
+
+
+async def test_a_group_that_cannot_be_healed_now_is_healed_by_the_next_who_asks():
+    """Redis is gone: the token stays the old one."""
+    commands = Commands(waiting=0)
+    membership = await joined(commands)
+    ensure, commands.token = commands.ensure, "new"
+
+    async def fails(*_, **__):
+        raise BackendUnavailable("gone")
+
+    commands.ensure = fails
+    with pytest.raises(BackendUnavailable):
+        await membership.heal("token")
+    commands.ensure = ensure
+    await membership.heal("token")
+    assert (membership.token, membership._counts.regrouped) == ("new", 1)
+
+
+async def test_the_largest_lease_of_the_members_counts_here_too_and_is_said_when_it_changes(caplog):
+    """Who set two by accident sees it; its own is the least."""
+    commands = Commands(waiting=0)
+    membership = await joined(commands)
+    leases = []
+    for lease in (0.0, 60.0, 60.0, 45.0, 0.0):
+        commands.lease = lease
+        await membership.announce()
+        leases.append(membership.lease)
+    assert leases == [30, 60, 60, 45, 30]
+    assert caplog.text.count("members of the group have different leases; the largest counts for all: 60 s (here 30 s is set)") == 1
+    assert caplog.text.count("different leases") == 2 + (": 30 s (here 30 s" in caplog.text)

@@ -17,10 +17,9 @@ from eventbus.delivery import UNHANDLED, Carried
 from eventbus.errors import BackendRefused, BackendUnavailable
 from eventbus.streams import Promoted
 from tests.support.entries import SETTINGS, delivery, subscription
-from tests.support.events import OrderCreated
 
 
-async def handler(event: OrderCreated): ...
+async def handler(event): ...
 
 
 def promoted(count=0, *, wait=None, given=(), missing=0, dropped=0, newer=0, unhandled=0):

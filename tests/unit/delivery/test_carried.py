@@ -99,7 +99,7 @@ def test_what_does_not_fit_into_one_write_travels_in_a_field_of_ours(count, most
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("eventbus.streams.packing.MOST_VALUES", most)
         written = packed(copy)
-    assert len(written) <= max(most, len(copy) if len(copy) <= most else most)
+    assert len(written) <= max(most, min(len(copy), most))
     assert len(written) % 2 == 0
     assert split(written) == (original, carried)
 
@@ -112,7 +112,10 @@ def test_what_fits_is_written_as_it_is():
     assert packed([b"x", b"y", *copy])[-2] == REST
 
 
-@pytest.mark.parametrize("rest", [b"", b"x", b"{", b"7", b"null", b"true", b'{"a": 1}', b"[7]", b"[null]", b'["eA=="]', b"[" * 100_000, b'["\xff"]', b'["a\\u00e9"]'])
+@pytest.mark.parametrize(
+    "rest",
+    [b"", b"x", b"{", b"7", b"null", b"true", b'{"a": 1}', b"[7]", b"[null]", b'["eA=="]', b"[" * 100_000, b'["\xff"]', b'["a\\u00e9"]'],
+)
 def test_a_damaged_rest_is_left_out_and_spoils_nothing_else(rest):
     """Written by another hand."""
     original, carried = split([b"a", b"1", *FULL.fields(), REST, rest])

@@ -53,7 +53,7 @@ def test_a_script_touches_only_keys_that_it_was_given(name):
             continue
         first = rest[rest.index("'STREAMS'") + 1] if "'STREAMS'" in rest else rest[1] if command in ("'XGROUP'", "'XINFO'") else rest[0]
         # `key` is a parameter, `asked` a table of KEYS by group.
-        assert first.startswith("KEYS[") or first == "key" or first.startswith("asked["), f"{name}.lua: {call}"
+        assert first.startswith(("KEYS[", "asked[")) or first == "key", f"{name}.lua: {call}"
 
 
 class Server:
