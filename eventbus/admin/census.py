@@ -96,6 +96,7 @@ class Census:
         self._clock = clock
         self._taken = _NOTHING
         self._refused: set[str] = set()
+        self._unknown: set[tuple[str, str]] = set()
 
     @property
     def groups(self) -> tuple[GroupCensus, ...]:
@@ -152,10 +153,21 @@ class Census:
             except BackendRefused as error:
                 self._say_refused(subscription, error)
                 continue
-            groups += [counted] if counted else []
+            if counted:
+                self._say_lag(counted)
+                groups.append(counted)
             unserved |= {(each.topic, each.group): each for each in others}
         self._taken = _Taken(self._clock(), tuple(groups), tuple(unserved.values()))
         return announced
+
+    def _say_lag(self, counted: GroupCensus) -> None:
+        """Say once that a lag has become unknown; Redis forgets it when an entry is deleted that nobody was given."""
+        place = (counted.topic, counted.group)
+        if counted.lag.exact:
+            self._unknown.discard(place)
+        elif place not in self._unknown:
+            self._unknown.add(place)
+            _log.warning("the lag of %s/%s is unknown: Redis does not say, and it is more than %d", *place, counted.lag.entries)
 
     def _say_refused(self, subscription: Subscription, error: BackendRefused) -> None:
         if str(subscription) not in self._refused:

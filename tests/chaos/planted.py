@@ -184,16 +184,21 @@ def _claims_in_hand(bus: Bus) -> Bus:
     return _with_rooms(bus, entries=Claims, in_hand=InHand)
 
 
-def _crash_to_neighbours(base: Any) -> Any:
-    class ChargesAll(base):
+def _crash_to_neighbours(bus: Bus) -> Bus:
+    """Whatever is handed over counts as started, and is taken over without regard to who can start it."""
+
+    class ChargesAll(bus.rooms.entries):
         async def claim(self, *, private, **rest):
-            claimed = await super().claim(private=private, **rest)
+            claimed = await super().claim(private=private, **rest | {"lasts": 1_000})
             counts = [(entry_id, count) for entry_id, _, count in claimed.entries]
-            if counts:  # what was handed over counts as started
+            if counts:
                 await super().mark(counts, private=private, token=claimed.token)
             return claimed
 
-    return ChargesAll
+    class InHand(bus.rooms.in_hand):
+        room = 1_000
+
+    return _with_rooms(bus, entries=ChargesAll, in_hand=InHand)
 
 
 # -- reading
@@ -301,7 +306,7 @@ PLANTS: Final = {
     "trim past pending": Plant("accounting", _trims_pending),
     "queued entries not beaten": Plant("explained", _queued_not_beaten),
     "cancelled read": Plant("explained", _room("reader", _cancelled_read)),
-    "crash charged to neighbours": Plant("accounting", _room("entries", _crash_to_neighbours)),
+    "crash charged to neighbours": Plant("accounting", _crash_to_neighbours),
     "skip by liveness": Plant("accounting", _room("entries", _skip_by_liveness)),
 }
 

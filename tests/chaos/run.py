@@ -51,6 +51,7 @@ class Order:
         fsync: How it writes its append-only file.
         keep: Where the histories are to stay; None for nowhere.
         faults: The faults themselves, in place of a drawn schedule.
+        allowance: Seconds that the drain may take beyond its limit, for handlers that take long.
         patience: Seconds after which a group that still owes something is given up.
     """
 
@@ -65,6 +66,7 @@ class Order:
     keep: Path | None = None
     faults: tuple[Fault, ...] | None = None
     patience: float = DRAIN
+    allowance: float = 0.0
 
     def menu(self) -> Menu:
         """The faults to draw."""
@@ -205,7 +207,8 @@ class _Run:
         setup, began = self._order.setup, time.monotonic()
         kinds = {fault.kind for fault in self._schedule if not (fault.kind == "redis" and self._order.url)}
         backlog = self._backlog / max(1, facts["rate"] * len(setup.groups))
-        terms = Terms(setup.groups, setup.lease, setup.claim_interval, setup.concurrency, tuple(sorted(kinds)), backlog + setup.times.long)
+        allowance = backlog + setup.times.long + self._order.allowance
+        terms = Terms(setup.groups, setup.lease, setup.claim_interval, setup.concurrency, tuple(sorted(kinds)), allowance)
         verdicts = judge(self._folder, terms)
         size = sum(path.stat().st_size for path in self._folder.glob("*.jsonl"))
         facts |= {"history MB": round(size / 1e6, 1), "judged in": round(time.monotonic() - began, 1)}

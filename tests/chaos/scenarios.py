@@ -107,11 +107,10 @@ class Scenarios:
         setup = replace(self._times(1.0, 1.2), concurrency=4, prefetch=40, rate=30, groups=("charge",))
         return _order(setup, 5, patience=40)
 
-    def deaths_in_a_row(self) -> Order:
-        """Every worker dies, again and again, each time just after it took over what it has no slot for."""
-        setup = replace(self._times(1.5, 2.0), concurrency=4, prefetch=40, rate=13, events=130, batch=2, groups=("charge",))
-        rounds = [2 + number * (LEASE + 0.4 + self._at(0.5, 0.8)) for number in range(5)]
-        return _order(setup, 18, *(Fault(at, "kill", (name,)) for at in rounds for name in ("w0", "w1", "w2")), patience=90)
+    def poison_beside_queues(self) -> Order:
+        """An event kills worker after worker, each with a queue of innocents."""
+        setup = replace(self._times(0.3, 0.5, kill=0.1), concurrency=8, prefetch=88, rate=300, events=240, groups=("charge",))
+        return _order(setup, 5 * LEASE + 0.4, poison=1, patience=60)  # after 0.4 s: in the midst of the others
 
     def capable_ones_stopped(self) -> Order:
         """The members that know a type are stopped; one that does not reads its events."""
@@ -134,7 +133,7 @@ SCENARIOS: Final[dict[str, Callable[[Scenarios], Order]]] = {
     "trim past pending": Scenarios.busy_deaths,
     "queued entries not beaten": Scenarios.long_queues,
     "cancelled read": Scenarios.nothing_at_all,
-    "crash charged to neighbours": Scenarios.deaths_in_a_row,
+    "crash charged to neighbours": Scenarios.poison_beside_queues,
     "skip by liveness": Scenarios.capable_ones_stopped,
 }
 

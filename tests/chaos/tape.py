@@ -127,9 +127,10 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
 
         async def mark(self, entries, *, private, token):
             at = places([entry_id for entry_id, _ in entries], private=private)
-            tape.note("mark", "invoke", g=self.group.name, at=at, n=tape.numbers(self.group.name, at))
+            numbers = tape.numbers(self.group.name, at)
+            tape.note("mark", "invoke", g=self.group.name, at=at, n=numbers)
             made = super().mark(entries, private=private, token=token)
-            return await tape.call("mark", self.group.name, made, lambda _: None, at=at)
+            return await tape.call("mark", self.group.name, made, lambda _: {"at": [], "n": numbers})
 
         async def claim(self, *, private, **rest):
             made = super().claim(private=private, **rest)

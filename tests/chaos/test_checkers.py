@@ -179,7 +179,11 @@ class TestAccounting:
         assert kinds(self.check(publish(0), found, letter(0, "crashes"), nothing_owed(), faults=faults)) == {"wrongly dead"}
 
     def test_a_mark_between_which_and_its_handler_no_fault_came_is_no_lost_start(self):
-        marks = [rec(t, "w0.1", "mark", "invoke", g="charge", at=["0-0"], n=[0]) for t in (10, 20, 30)]
+        marks = [
+            rec(t + tenth / 10, "w0.1", "mark", how, g="charge", at=[], n=[0])
+            for t in (10, 20, 30)
+            for tenth, how in enumerate(["invoke", "ok"])
+        ]
         assert kinds(self.check(publish(0), marks, letter(0, "crashes"), nothing_owed())) == {"wrongly dead"}
 
     def test_an_entry_that_died_twice_is_told(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 CRASHES: Final = 3
 """Lost starts after which an event is a dead letter: DESIGN.md, "Defaults"."""
 
-AT_ONCE: Final = 1.0
-"""Seconds within which a handler begins once its start was counted, where nothing comes between."""
+AT_ONCE: Final = 0.01
+"""Seconds within which a handler begins once the count of its start was answered."""
 
 ATTEMPTED: Final = 1
 ACKNOWLEDGED: Final = 2
@@ -59,7 +60,7 @@ class _Start:
     """The start of a delivery that was claimed before: counted in Redis before its handler begins."""
 
     process: str
-    t: float
+    answered: float = math.inf
     begun: bool = False
     failed: bool = False
 
@@ -102,8 +103,10 @@ class Accounting:
             case "publish", _:
                 self._publishing(record)
             case "mark", "invoke":
-                for number in record.get("n", ()):
-                    self._starts.setdefault((record["g"], number), []).append(_Start(record["p"], record["t"]))
+                for number in record["n"]:
+                    self._starts.setdefault((record["g"], number), []).append(_Start(record["p"]))
+            case "mark", "ok":
+                self._marked(record)
             case "drop", "invoke":
                 self._dropping(record)
             case "drop", "ok":
@@ -122,11 +125,19 @@ class Accounting:
     def _run(self, record: Record) -> None:
         if record["is"] == "ok":
             self._ends[record["g"]][record["n"]] |= HANDLED
-        for start in reversed(self._starts.get((record["g"], record["n"]), ())):
-            if start.process == record["p"]:
-                start.begun = True
-                start.failed |= record["is"] == "fail" and record.get("why") != "cancelled"
-                break
+        if start := self._start(record, record["n"]):
+            start.begun = True
+            start.failed |= record["is"] == "fail" and record.get("why") != "cancelled"
+
+    def _marked(self, record: Record) -> None:
+        for number in record["n"]:
+            if start := self._start(record, number):
+                start.answered = record["t"]
+
+    def _start(self, record: Record, number: int) -> _Start | None:
+        """The last counted start of an event in a process."""
+        starts = self._starts.get((record["g"], number), ())
+        return next((start for start in reversed(starts) if start.process == record["p"]), None)
 
     def _dropping(self, record: Record) -> None:
         # The answer may be lost, with its process or its connection, and the second one says "gone".
@@ -167,11 +178,10 @@ class Accounting:
         )
 
     def _was_lost(self, start: _Start) -> bool:
-        """A start counts when its handler began, or when a fault came between the two."""
+        """A start counts when its handler began, or when its process was gone, or cut off, before it could."""
         if start.begun:
             return not start.failed
-        until = start.t + AT_ONCE
-        return self.troubles.ended(start.process) <= until or bool(self.troubles.of(start.process, start.t, until))
+        return start.answered == math.inf or self.troubles.ended(start.process) <= start.answered + AT_ONCE
 
     # -- the end
 

@@ -6,8 +6,6 @@ import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
 
-import pytest
-
 from eventbus import EventBus
 from tests.support.held import planted
 from tests.support.proxy import proxy_to

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
+from typing import ClassVar
 
 import pytest
 
@@ -60,7 +60,7 @@ class NoBeat(Beat):
 class NotingEntries(EntryCommands):
     """Notes which stale entries of this very consumer its claims came by."""
 
-    noted: set[bytes]
+    noted: ClassVar[set[bytes]]
 
     async def claim(self, **options):
         claimed = await super().claim(**options)
@@ -226,7 +226,7 @@ async def test_what_a_stopped_worker_is_given_after_its_consumer_was_deleted_is_
 class SweepingEntries(EntryCommands):
     """Counts windows that were looked at."""
 
-    windows: Counter[str] = Counter()
+    windows: ClassVar[Counter[str]] = Counter()
 
     async def claim(self, **options):
         claimed = await super().claim(**options)

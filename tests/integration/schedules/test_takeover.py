@@ -132,23 +132,22 @@ async def test_what_a_killed_worker_had_parked_for_a_moment_is_promoted_by_one_t
         if event.name == "far":
             raise RuntimeError("in ten minutes")
 
-    async with sleeping, worker(redis_url, backoff=[1.0]) as dying:
-        async with sleeping.consuming():
-            stop.release()
-            dying.stop()
-            await sleeping.publish(Errand(name="far"))
-            await until(lambda: len(attempts) or rows(redis_client))
-            await expire(redis_client, dying.name)  # where its blocked read got it
-            await until(lambda: sleeping.consumers[0].counts.retried)
-            stop.arm()
-            await stop.reached.wait()
-            dying.wake()
-            await sleeping.publish(Errand(name="near", do="raise"))
-            await dying.said("started near 1")
-            await until(lambda: is_parked(redis_client, 2))
-            await dying.kill()
-            stop.release()
-            await until(lambda: ("near", 2) in attempts)
+    async with sleeping, worker(redis_url, backoff=[1.0]) as dying, sleeping.consuming():
+        stop.release()
+        dying.stop()
+        await sleeping.publish(Errand(name="far"))
+        await until(lambda: len(attempts) or rows(redis_client))
+        await expire(redis_client, dying.name)  # where its blocked read got it
+        await until(lambda: sleeping.consumers[0].counts.retried)
+        stop.arm()
+        await stop.reached.wait()
+        dying.wake()
+        await sleeping.publish(Errand(name="near", do="raise"))
+        await dying.said("started near 1")
+        await until(lambda: is_parked(redis_client, 2))
+        await dying.kill()
+        stop.release()
+        await until(lambda: ("near", 2) in attempts)
     assert attempts == [("far", 1), ("near", 2)]
     assert await redis_client.zcard(keys.due(STREAM, GROUP)) == 1
 

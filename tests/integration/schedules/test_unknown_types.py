@@ -164,26 +164,25 @@ async def test_a_copy_waits_for_the_busy_member_that_knows_it_and_is_not_won_by_
             await release.wait()
         seen.append(event.name)
 
-    async with capable, idle:
-        async with capable.consuming():
-            await capable.publish(Parcel(name="long"))
-            await busy.wait()
-            async with idle.consuming():
-                (consumer,) = idle.consumers
-                await capable.publish(Parcel(name="short"))
-                await until(lambda: consumer.counts.hopped)
-                (due,) = await redis_client.zrange(keys.due(STREAM, GROUP), 0, -1)
-                await redis_client.zadd(keys.due(STREAM, GROUP), {due: 1})
-                for _ in range(3):  # due long ago, and seen by both promoters
-                    await consumer.promoter.run_once()
-                    await capable.consumers[0].promoter.run_once()
-                (waits,) = await copies(redis_client, "parked")
-                assert waits["ebhops"] == "1"
-                release.set()
-                await until(lambda: "short" in seen)
-                await until(lambda: settled(redis_client))
-                await nothing_dead_or_dropped(redis_client, idle, capable)
-                assert consumer.counts.hopped == 1
+    async with capable, idle, capable.consuming():
+        await capable.publish(Parcel(name="long"))
+        await busy.wait()
+        async with idle.consuming():
+            (consumer,) = idle.consumers
+            await capable.publish(Parcel(name="short"))
+            await until(lambda: consumer.counts.hopped)
+            (due,) = await redis_client.zrange(keys.due(STREAM, GROUP), 0, -1)
+            await redis_client.zadd(keys.due(STREAM, GROUP), {due: 1})
+            for _ in range(3):  # due long ago, and seen by both promoters
+                await consumer.promoter.run_once()
+                await capable.consumers[0].promoter.run_once()
+            (waits,) = await copies(redis_client, "parked")
+            assert waits["ebhops"] == "1"
+            release.set()
+            await until(lambda: "short" in seen)
+            await until(lambda: settled(redis_client))
+            await nothing_dead_or_dropped(redis_client, idle, capable)
+            assert consumer.counts.hopped == 1
     assert seen == ["long", "short"]
 
 
