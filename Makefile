@@ -12,7 +12,7 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test test-docker coverage promises promises-mutated demo bench-import lock format clean
+.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo bench-import lock format clean
 
 help: ## List the targets
 	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
@@ -40,6 +40,12 @@ promises: $(VENV)/.dev ## List what is promised, the tests that prove it, and wh
 
 promises-mutated: $(VENV)/.dev ## Break the source for each promise, in a copy, and see its test turn red
 	@$(BIN)/python -m tests.promises --mutate $(ARGS)
+
+chaos: $(VENV)/.dev ## Kill, pause and cut off a running system, and check what it did (SECONDS=1800 SEED=7)
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-planted: $(VENV)/.dev ## Plant bugs, and see each caught by the checker named for it (SEEDS=10 JOBS=2)
+	@$(BIN)/python -m tests.chaos.planted_matrix --seeds $(or $(SEEDS),10) --jobs $(or $(JOBS),2) $(ARGS)
 
 demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to end by itself)
 	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))

@@ -28,7 +28,7 @@ from eventbus.delivery import (
 from eventbus.errors import LifecycleError
 from eventbus.publishing import Publisher
 from eventbus.router import Router, Subscribes, check_router
-from eventbus.supervision import Runtime, StopRequest, finish, stop_on_signals
+from eventbus.supervision import Janitor, Runtime, StopRequest, finish, stop_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -79,6 +79,7 @@ class EventBus(Subscribes):
             changed until the bus consumes. Must not block.
         rooms: What consumers are put together from; a subclass of the bus may put other rooms in their place.
         publishes: The publisher's class, likewise.
+        tidies: The janitor's class, likewise.
         stuck: Handlers that were still running when the last `run` or `consuming` ended, since they ignored
             their cancel or sat in a thread: only the end of the process ends them.
 
@@ -88,6 +89,7 @@ class EventBus(Subscribes):
 
     rooms: ClassVar[Rooms] = Rooms()
     publishes: ClassVar[type[Publisher]] = Publisher
+    tidies: ClassVar[type[Janitor]] = Janitor
 
     def __init__(
         self,
@@ -206,7 +208,7 @@ class EventBus(Subscribes):
             settings = self.settings()
             topics = Topics()
             self._subscriptions = compile_subscriptions(self.declarations, settings, middleware=self.middleware, topics=topics)
-            self._runtime = await Runtime.open(settings, topics, rooms=self.rooms, publishes=self.publishes)
+            self._runtime = await Runtime.open(settings, topics, rooms=self.rooms, publishes=self.publishes, tidies=self.tidies)
         except BaseException:
             self._state = before
             raise

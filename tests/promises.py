@@ -36,7 +36,7 @@ def promises() -> dict[int, str]:
     return {int(number): sentence.strip() for number, sentence in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-@dataclass
+@dataclass(eq=False)  # pytest wants plugins that can be hashed
 class Witness:
     """A plugin of pytest that notes which tests prove what, and how they ended.
 
@@ -49,17 +49,18 @@ class Witness:
     def pytest_collection_finish(self, session):
         for item in session.items:
             for number in {mark.args[0] for mark in item.iter_markers("promise")}:
-                if _test(item.nodeid) not in self.proofs[number]:
-                    self.proofs[number].append(_test(item.nodeid))
+                if function(item.nodeid) not in self.proofs[number]:
+                    self.proofs[number].append(function(item.nodeid))
 
     def pytest_runtest_logreport(self, report):
-        test = _test(report.nodeid)
+        test = function(report.nodeid)
         if report.when == "call" or report.outcome != "passed":
             before = self.endings.get(test, "passed")
             self.endings[test] = max(before, report.outcome, key=WORST.index)
 
 
-def _test(nodeid: str) -> str:
+def function(nodeid: str) -> str:
+    """A test without its parameters."""
     return nodeid.partition("[")[0]
 
 

@@ -36,9 +36,10 @@ def group(stream: str, group: str) -> str:
     """A hash about the group.
 
     `token` (changes when the group is made anew) · `service` · `lease` (milliseconds, the largest of the
-    living members) · `watermark` (everything before this id was settled, as the last trim saw it) ·
-    `healed` (milliseconds: when something of the group was last found lost) · `served` (milliseconds: the
-    last heartbeat of any member) · `cut` (entries a hard cap cut before they were settled).
+    living members; `loweredat`: from when on it may be lowered) · `watermark` (everything before this id was
+    settled, as the last trim saw it) · `healed` (milliseconds: when something of the group was last found
+    lost) · `served` (milliseconds: the last heartbeat of any member) · `cut` (entries a hard cap cut before
+    they were settled).
     """
     return f"{{{stream}}}:group:{group}"
 

@@ -1,9 +1,10 @@
 """Keeps loops running, brings them down in order, and runs worker processes."""
 
 from eventbus.supervision.home import finish
+from eventbus.supervision.janitor import Janitor
 from eventbus.supervision.loops import Health, Loop
 from eventbus.supervision.runtime import Runtime
 from eventbus.supervision.signals import StopRequest, stop_on_signals
 from eventbus.supervision.supervisor import Supervisor
 
-__all__ = ["Health", "Loop", "Runtime", "StopRequest", "Supervisor", "finish", "stop_on_signals"]
+__all__ = ["Health", "Janitor", "Loop", "Runtime", "StopRequest", "Supervisor", "finish", "stop_on_signals"]

@@ -65,6 +65,7 @@ class Runtime:
         *,
         rooms: Rooms | None = None,
         publishes: type[Publisher] = Publisher,
+        tidies: type[Janitor] = Janitor,
     ) -> Runtime:
         """Connect, look at the server, and start to publish.
 
@@ -73,6 +74,7 @@ class Runtime:
             topics: Those the bus knows.
             rooms: What consumers are put together from. Default: the ordinary ones.
             publishes: The publisher's class.
+            tidies: The janitor's class.
 
         Raises:
             ConfigurationError: A bad url, a server that is too old, or none to embed.
@@ -94,7 +96,7 @@ class Runtime:
             await supervisor.open()
             supervisor.start("publishing", publisher.run)
             supervisor.start("deadlines of publishes", publisher.sweep)
-            janitor = Janitor(wire, settings, topics)
+            janitor = tidies(wire, settings, topics)
             supervisor.start("tidying", janitor.run)
             undo.pop_all()
         return cls(

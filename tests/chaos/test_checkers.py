@@ -180,9 +180,8 @@ class TestAccounting:
 
     def test_a_mark_between_which_and_its_handler_no_fault_came_is_no_lost_start(self):
         marks = [
-            rec(t + tenth / 10, "w0.1", "mark", how, g="charge", at=[], n=[0])
-            for t in (10, 20, 30)
-            for tenth, how in enumerate(["invoke", "ok"])
+            rec(t, "w0.1", "mark", how, g="charge", at=[], n=[0])
+            for t, how in [(10, "invoke"), (10.1, "ok"), (20, "invoke"), (20.1, "ok"), (30, "invoke"), (30.1, "ok")]
         ]
         assert kinds(self.check(publish(0), marks, letter(0, "crashes"), nothing_owed())) == {"wrongly dead"}
 
@@ -346,6 +345,11 @@ class TestLiveness:
 
     def test_a_poison_event_that_kills_late_is_a_fault_too(self):
         assert not self.check(self.drained(30), faults=[*paused("w0.1", 2, 10), fault(28, "poison", "w1.1")]).complaints
+
+    def test_time_in_which_an_entry_ran_at_its_last_start_is_not_counted(self):
+        alone = [came(9, "w0.1", "claim", "0-0", k=[3]), run(0, "invoke", t=11), run(0, "ok", t=28)]
+        found = self.check(alone, self.drained(29), faults=paused("w0.1", 2, 10))
+        assert (found.complaints.words, found.drained) == ([], 2)
 
     def takeover(self, t, **rest):
         return [

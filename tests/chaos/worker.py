@@ -69,7 +69,11 @@ def main(spec: WorkerSpec) -> None:
     """Be a worker, until a signal; the target of a process."""
     die_with_parent()
     _log_to(spec.folder / f"{spec.process.partition('.')[0]}.log")
-    asyncio.run(_Worker(spec).run())
+    try:
+        asyncio.run(_Worker(spec).run())
+    except BaseException:
+        logging.getLogger("tests.chaos").exception("%s ends", spec.process)
+        raise
 
 
 def die_with_parent() -> None:

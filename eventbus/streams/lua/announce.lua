@@ -16,7 +16,8 @@ local record = string.sub(ARGV[2], 1, -2) .. ',"time":' .. string.format('%.0f',
 redis.call('HSET', KEYS[1], ARGV[1], record)
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[5] then return -1 end
 
-local stored = tonumber(redis.call('HGET', KEYS[2], 'lease') or 0)
+local facts = redis.call('HMGET', KEYS[2], 'lease', 'loweredat')
+local stored, lower_at = tonumber(facts[1] or 0), tonumber(facts[2] or -1)
 local lease = tonumber(ARGV[3])
 for _, text in ipairs(redis.call('HVALS', KEYS[1])) do
   local ok, member = pcall(cjson.decode, text)
@@ -26,12 +27,22 @@ for _, text in ipairs(redis.call('HVALS', KEYS[1])) do
   end
 end
 local changed = {'served', string.format('%.0f', now)}
-if lease ~= stored then
-  changed[3], changed[4] = 'lease', string.format('%.0f', lease)
+local function write(name, value)
+  changed[#changed + 1] = name
+  changed[#changed + 1] = string.format('%.0f', value)
+end
+
+-- Raised at once, lowered only after that was wanted for a whole lease: heartbeats may be gone or refused (a deleted
+-- key, maxmemory, an outage) while their member lives, and beats by the longer one.
+if lease < stored and (lower_at < 0 or now < lower_at) then
+  if lower_at < 0 then write('loweredat', now + stored) end
+  lease = stored
+else
+  if lease ~= stored then write('lease', lease) end
+  if lower_at >= 0 then redis.call('HDEL', KEYS[2], 'loweredat') end
 end
 if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 5 then
-  changed[#changed + 1] = 'healed'
-  changed[#changed + 1] = string.format('%.0f', now)
+  write('healed', now)
 end
 redis.call('HSET', KEYS[2], unpack(changed))
 if redis.call('SISMEMBER', KEYS[4], ARGV[4]) == 0 then redis.call('SADD', KEYS[4], ARGV[4]) end

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.checkers.verdict import Complaints
-from tests.chaos.hands import Handover, Hands
+from tests.chaos.hands import SETTLING, Handover, Hands
+from tests.chaos.slots import Slots
 
 if TYPE_CHECKING:
     from tests.chaos.history import Record
@@ -57,9 +58,11 @@ class Explained:
     _causes: dict[str, int] = field(default_factory=dict)
     _reading: dict[tuple[str, str], float] = field(default_factory=dict)
     _lost_reads: dict[str, deque[tuple[float, float, str]]] = field(default_factory=dict)
-    _waiting: dict[tuple[str, str], float] = field(default_factory=dict)
-    _running: dict[tuple[str, str], int] = field(default_factory=dict)
-    _full: dict[tuple[str, str], float] = field(default_factory=dict)
+    _slots: Slots = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Watch the slots."""
+        self._slots = Slots(self.concurrency)
 
     def see(self, record: Record) -> None:
         """Look at the next record."""
@@ -68,8 +71,11 @@ class Explained:
             self._run(record)
         elif op == "read" and record["is"] != "ok":
             self._read(record)
+        elif record["is"] == "ok" and op in SETTLING:
+            self._slots.settled(record)
         for handover in self._hands.see(record):
             self._handed += 1
+            self._slots.came(handover)
             self._judge(handover)
         if op == "read" and record["is"] == "ok":
             self._reading.pop((record["p"], record["g"]), None)
@@ -77,11 +83,7 @@ class Explained:
     # -- changing hands
 
     def _judge(self, handover: Handover) -> None:
-        place = handover.group, handover.at
-        self._waiting.pop(place, None)
         if handover.way in ("read", "promote") and not handover.before:
-            if handover.count == 1:  # what was claimed before may have to wait for others of its kind
-                self._waiting[place] = handover.t
             return
         self._changed += 1
         cause = self._cause(handover)
@@ -129,17 +131,10 @@ class Explained:
     # -- waiting
 
     def _run(self, record: Record) -> None:
-        key, now = (record["p"], record["g"]), record["t"]
-        running = self._running.get(key, 0)
-        if record["is"] == "invoke":
-            self._running[key] = running + 1
-            handed = self._waiting.pop((record["g"], record["at"]), None)
-            if handed is not None and now - handed > self.troubles.lease:
-                self._waited(record, max(handed, self._full.get(key, 0.0)))
-            return
-        if running >= self.concurrency:
-            self._full[key] = now
-        self._running[key] = running - 1
+        if record["is"] != "invoke":
+            self._slots.ended(record)
+        elif (since := self._slots.began(record)) is not None and record["t"] - since > self.troubles.lease:
+            self._waited(record, since)
 
     def _waited(self, record: Record, since: float) -> None:
         calm = self.troubles.calm(record["p"], since, record["t"])

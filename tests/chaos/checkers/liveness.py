@@ -22,7 +22,8 @@ class LivenessVerdict:
     """What came out, in seconds.
 
     Attributes:
-        drained: From the last fault, or the last publish, until nothing was owed; None for never.
+        drained: From the last fault, or the last publish, until nothing was owed, without the time in which an entry ran
+            at its last allowed start, alone; None for never.
         limit: What was allowed: the lease, a sweep, the longest backoff.
         taken: Entries of dead workers that were taken over.
     """
@@ -56,11 +57,15 @@ class Liveness:
     complaints: Complaints = field(default_factory=Complaints)
     room: int = 1 << 30
     _hands: Hands = field(init=False)
+    _started: dict[str, float] = field(default_factory=dict)
     _ready: dict[str, float] = field(default_factory=dict)
     _calm: float = 0.0
     _drained: float | None = None
     _taken: int = 0
     _judged: tuple[float, str] = (0.0, "")
+    _last: set[tuple[str, str]] = field(default_factory=set)
+    _alone: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    _spent: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Know the room."""
@@ -79,7 +84,10 @@ class Liveness:
     def see(self, record: Record) -> None:
         """Look at the next record."""
         match record["op"]:
+            case "start":
+                self._started[record["of"]] = record["t"]
             case "ready":
+                self._started.pop(record["p"], None)
                 self._ready[record["p"]] = record["t"]
             case "exit":
                 self._exit(record)
@@ -88,23 +96,48 @@ class Liveness:
                     self._calm = max(self._calm, record["t"])
             case "phase":
                 self._phase(record)
+            case "run":
+                self._run(record)
         for handover in self._hands.see(record):
+            if handover.count >= CRASHES:
+                self._last.add((handover.group, handover.at))
             if handover.before and self.troubles.ended(handover.before) < handover.t:
                 self._taken += 1
                 self._judge(handover)
 
     def _exit(self, record: Record) -> None:
-        self._ready.pop(record["of"], None)
+        process, now = record["of"], record["t"]
+        self._ready.pop(process, None)
+        started = self._started.pop(process, None)
+        if started is not None and self.troubles.of(process, started, now):
+            return  # a bus that finds no Redis when it opens says so after ten seconds
         if record["is"] == "fail":
-            self.complaints.add("hangs", f"{record['t']:.3f}: {record['of']} did not end though it was asked to")
-        elif not self.troubles.stopped(record["of"], record["t"]) and not record.get("done"):
-            self.complaints.add("ended by itself", f"{record['t']:.3f}: {record['of']} exited with {record['code']}")
+            self.complaints.add("hangs", f"{now:.3f}: {process} did not end though it was asked to")
+        elif not self.troubles.stopped(process, now) and not record.get("done"):
+            self.complaints.add("ended by itself", f"{now:.3f}: {process} exited with {record['code']}")
 
     def _phase(self, record: Record) -> None:
         if record["name"] == "calm":
             self._calm = max(self._calm, record["t"])
         elif record["name"] == "drained":
             self._drained = record["t"]
+
+    def _run(self, record: Record) -> None:
+        """Keep the times in which an entry ran at its last allowed start, and others of its kind had to wait."""
+        key = record["p"], record["g"], record["at"]
+        if record["is"] != "invoke":
+            if since := self._alone.pop(key, None):
+                self._spent.append((since, record["t"]))
+        elif key[1:] in self._last:
+            self._alone[key] = record["t"]
+
+    def _waiting(self) -> float:
+        """Seconds of the drain in which something ran alone."""
+        seconds, free = 0.0, self._calm
+        for since, until in sorted(self._spent):
+            seconds += max(0.0, until - max(since, free))
+            free = max(free, until)
+        return seconds
 
     def _judge(self, handover: Handover) -> None:
         if handover.count >= CRASHES or self._judged == (handover.t, handover.before):
@@ -126,7 +159,7 @@ class Liveness:
 
     def verdict(self) -> LivenessVerdict:
         """Say what came out."""
-        seconds = None if self._drained is None else max(0.0, self._drained - self._calm)
+        seconds = None if self._drained is None else max(0.0, self._drained - self._calm - self._waiting())
         if seconds is None:
             self.complaints.add("not drained", "the groups still owed something when the run gave up")
         elif seconds > self.limit:

@@ -285,17 +285,21 @@ async def test_redis_that_stood_still_under_load_for_longer_than_the_lease_hands
 async def test_a_process_started_right_after_an_outage_claims_nothing_from_owners_that_live(one_server, redis_of):
     """It has seen no outage, and all it sees is stale: a new process waits for a third of the lease, too."""
     started, release = Counter(), asyncio.Event()
-    owner, newcomer = (loaded(one_server.url, started, release) for _ in range(2))
-    async with owner, owner.consuming(), redis_of(one_server) as redis:
-        await owner.publish_many(errands(20, "wait"))
-        await until(lambda: len(owner.consumers[0].in_hand) == 20)
-        await outage(one_server, 4)
-        async with newcomer, newcomer.consuming():
-            await swept(newcomer)
-            assert newcomer.consumers[0].counts.claimed == 0
-            release.set()
-            await until(lambda: settled(redis))
-        assert owner.consumers[0].counts.lease_lost == 0
+    async with proxy_to(one_server.url) as proxy, redis_of(one_server) as redis:
+        owner, newcomer = (loaded(url, started, release) for url in (proxy.url, one_server.url))
+        async with owner, owner.consuming():
+            await owner.publish_many(errands(20, "wait"))
+            await until(lambda: len(owner.consumers[0].in_hand) == 20)
+            proxy.refusing = True
+            proxy.cut()
+            await outage(one_server, 4)
+            async with newcomer, newcomer.consuming():
+                proxy.refusing = False  # the owner's next try is a sixth of the lease away at most
+                await swept(newcomer)
+                assert newcomer.consumers[0].counts.claimed == 0
+                release.set()
+                await until(lambda: settled(redis))
+            assert owner.consumers[0].counts.lease_lost == 0
     assert started == {f"e-{number}": 1 for number in range(20)}
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+
 import pytest
 
-from tests.support.ordeal import client_of, ordeal, repeated
+from eventbus import EventBus
+from eventbus.streams import keys
+from tests.support.ordeal import Order, client_of, ordeal, repeated, until
 
 pytestmark = pytest.mark.promise(7)
 
@@ -82,3 +87,34 @@ async def test_every_connection_killed_again_and_again_loses_nothing(server):
         await worker.heal()
         await worker.rest(client)
         worker.handled()
+
+
+@pytest.mark.promise(3)
+async def test_heartbeats_that_are_gone_do_not_shorten_the_lease_of_those_who_live(server):
+    """The largest lease of the members counts, also before its owner could say so again."""
+    runs, release = Counter(), asyncio.Event()
+
+    def member(lease):
+        bus = EventBus(server.url, service="billing", lease=lease, claim_interval=0.1, drain=1)
+
+        @bus.subscribe(Order, group="charge")
+        async def charge(event: Order) -> None:
+            runs[event.number] += 1
+            await release.wait()
+
+        return bus
+
+    slow, quick, members = member(6), member(1), keys.members("orders", "charge")
+    async with client_of(server) as client, slow, slow.consuming():
+        await slow.publish(Order(number="once"))
+        await until(lambda: runs["once"])
+        async with quick, quick.consuming():
+            await until(lambda: quick.consumers[0].membership.lease == 6)
+            await client.delete(members)
+            async with asyncio.timeout(5):
+                while await client.hlen(members) < 2:
+                    assert await client.hget(keys.group("orders", "charge"), "lease") == "6000"
+                    await asyncio.sleep(0.01)
+            assert quick.consumers[0].counts.claimed == 0
+            release.set()
+    assert runs == {"once": 1}

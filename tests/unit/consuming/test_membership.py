@@ -28,7 +28,7 @@ class Commands:
         await asyncio.sleep(0)
         return Ensured(self.token, created=True, known=lost or self.known, lease=max(self.lease, member.lease))
 
-    async def announce(self, member):
+    async def announce(self, member, *, token):
         return max(self.lease, member.lease)
 
     async def waiting_after(self, entry_id):

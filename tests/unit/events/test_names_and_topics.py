@@ -44,7 +44,7 @@ def test_a_name_is_at_most_200_bytes_long(name):
 
 def test_a_topic_is_a_name_with_limits():
     """A plain name declares nothing."""
-    assert Topic.of("orders") == Topic("orders") == Topic("orders", max_len=None, max_age=None)
+    assert Topic.of("orders") == Topic("orders") == Topic("orders", max_len=10_000, max_age=None, hard=False)
     limited = Topic("orders", max_len=10_000, max_age=3600)
     assert Topic.of(limited) is limited
     assert limited != Topic("orders")
