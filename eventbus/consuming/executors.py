@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from eventbus.consuming.runs import Run, current_task, forget_cancellation
-from eventbus.delivery import Context, Ended, Ending, Handled, Ready, resolve
+from eventbus.delivery import Context, Ended, Ending, Handled, Ready, refuse_early, resolve
 from eventbus.errors import Reject, RetryLater
 from eventbus.events import info
 
@@ -145,7 +145,8 @@ class Executors:
 
     async def _see_through(self, run: Run) -> Ended:
         if not self._gate.passes(run.delivery):
-            refused = await self._admit(run)
+            # What is for no handler here starts nothing: it costs no start, and needs no lease to be passed on.
+            refused = refuse_early(self._subscription, run.delivery.fields) or await self._admit(run)
             if refused is not None:
                 return refused
         found = self._resolve(run.delivery)

@@ -11,7 +11,7 @@ from eventbus.delivery.loop import Alive
 from eventbus.delivery.observer import Handled, Observer
 from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, carry, decide, hop
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
-from eventbus.delivery.resolution import Ready, resolve, type_of
+from eventbus.delivery.resolution import Ready, refuse_early, resolve, type_of
 from eventbus.delivery.retry import Exponential, Retry, exponential
 from eventbus.delivery.settings import Settings, check_arguments
 from eventbus.delivery.settings import resolve as resolve_settings
@@ -64,6 +64,7 @@ __all__ = [
     "decide",
     "exponential",
     "hop",
+    "refuse_early",
     "resolve",
     "resolve_settings",
     "split",

@@ -46,7 +46,16 @@ def type_of(fields: list[bytes]) -> str:
     return ""
 
 
-def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Ended:
+def refuse_early(subscription: Subscription, fields: list[bytes]) -> Ended | None:
+    """Tell from the envelope alone, before any data is decoded, that an entry is for no handler here; else None."""
+    try:
+        envelope = Envelope.parse(fields)
+    except DecodeError:
+        return None  # `resolve` says what is wrong with it
+    return None if envelope is None else _refusal(subscription, envelope)
+
+
+def _refusal(subscription: Subscription, envelope: Envelope) -> Ended | None:
     route = subscription.routes.get(envelope.type)
     if route is None:
         reason = f"no handler of this group names type {envelope.type!r}"
@@ -54,6 +63,14 @@ def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Ended:
     if envelope.version > route.version:
         reason = f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}"
         return Ended(Ending.NEWER, reason, type=envelope.type, version=envelope.version)
+    return None
+
+
+def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Ended:
+    refusal = _refusal(subscription, envelope)
+    if refusal is not None:
+        return refusal
+    route = subscription.routes[envelope.type]
     event = _of(route, decode(route.event_class, envelope.data))
     adopt(event, envelope.identity)
     return Ready(route, event, envelope)

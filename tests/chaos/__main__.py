@@ -24,7 +24,6 @@ def main() -> int:
         seed=given.seed,
         workers=given.workers,
         publishers=given.publishers,
-        events=given.events,
         rate=given.rate,
         lease=given.lease,
         plant=given.plant,
@@ -32,6 +31,7 @@ def main() -> int:
     order = Order(
         setup=setup,
         seconds=given.seconds,
+        at_least=given.events,
         program=_program(given.server),
         url=given.url,
         fsync=given.fsync,
@@ -56,12 +56,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", default=f"{random.randrange(10**6)}", help="repeats a schedule (default: a new one)")
     parser.add_argument("--server", default="packaged", help="packaged, newest (on PATH), or the path of a server program")
     parser.add_argument("--url", default="", help="a server that is there already; it is not killed")
-    parser.add_argument("--events", type=int, default=0, help="events to acknowledge (default: as many as there is time for)")
+    parser.add_argument(
+        "--events", type=int, default=0, help="go on until so many were acknowledged (default: as many as there is time for)"
+    )
     parser.add_argument("--rate", type=float, default=0, help="most events a second (default: no limit)")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="how the server writes its file")
     parser.add_argument("--lease", type=float, default=3.0, help="seconds (default 3)")
     parser.add_argument("--workers", type=int, default=3, help="worker processes (default 3)")
-    parser.add_argument("--publishers", type=int, default=1, help="publisher processes (default 1)")
+    parser.add_argument("--publishers", type=int, default=2, help="publisher processes (default 2)")
     parser.add_argument("--plant", default="", help="a bug of tests/chaos/planted.py")
     parser.add_argument("--keep", type=Path, help="a folder for the histories")
     parser.add_argument("--result", type=Path, help="write the result there, as .json and .md")

@@ -33,15 +33,16 @@ class Attack:
     Args:
         rig: Whom they meet.
         faults: In the order of their times.
+        made: What was made before.
 
     Attributes:
         made: Faults by kind.
     """
 
-    def __init__(self, rig: Rig, faults: Sequence[Fault]) -> None:
+    def __init__(self, rig: Rig, faults: Sequence[Fault], made: dict[str, int] | None = None) -> None:
         self._rig = rig
         self._faults = faults
-        self.made: dict[str, int] = {}
+        self.made: dict[str, int] = made or {}
         self._on: set[tuple[str, str]] = set()
 
     async def run(self, began: float) -> None:

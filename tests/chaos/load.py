@@ -32,7 +32,7 @@ ODDS: Final = {
     "twice": 1 / 200,
     "later": 1 / 200,
     "put off": 1 / 400,
-    "long": 1 / 1500,
+    "long": 1 / 3000,
     "fresh": 1 / 50,
     "nobody": 1 / 100,
 }
@@ -106,7 +106,7 @@ class Times:
     """
 
     least: float = 0.0
-    most: float = 0.02
+    most: float = 0.01
     long: float = 5.0
     kill: float = 0.02
     slow_first: int = 0

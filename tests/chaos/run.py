@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 DRAIN: Final = 60.0
 """Seconds after which a group that still owes something is given up."""
 
-PER_SECOND: Final = {"kill": 1 / 7, "pause": 1 / 17, "term": 1 / 40, "redis": 1 / 58, "cut": 1 / 25, "hole": 1 / 60}
+PER_SECOND: Final = {"kill": 1 / 9, "pause": 1 / 17, "term": 1 / 40, "redis": 1 / 58, "cut": 1 / 25, "hole": 1 / 60}
 PER_SECOND |= {"drop": 1 / 20, "delay": 1 / 60, "split": 1 / 60}
-"""Faults of a long run: 1,800 seconds make 257 SIGKILLs beside those at named points and by poison, 105 pauses, 31 kills of Redis."""
+"""Faults of a long run: 1,800 seconds make 200 SIGKILLs beside those at named points and by poison, 105 pauses, 31 kills of Redis."""
 
 LEAST: Final = {"kill": 6, "pause": 3, "term": 2, "redis": 2, "cut": 3, "hole": 2, "drop": 6, "delay": 2, "split": 2}
 """Faults of the shortest run."""
@@ -45,6 +45,7 @@ class Order:
     Attributes:
         setup: Of what.
         seconds: For how long faults are made.
+        at_least: Events to acknowledge at the least: faults are made, and events published, until there are so many.
         counts: How many of each kind; None for as many as the seconds allow.
         poison: Events that kill; points: the share of workers that die at a named point.
         program: The server to start; None for the packaged one. url: a server that is there, and is not killed.
@@ -57,6 +58,7 @@ class Order:
 
     setup: Setup
     seconds: float
+    at_least: int = 0
     counts: dict[str, int] | None = None
     poison: int | None = None
     points: float = 0.3
@@ -141,7 +143,7 @@ class _Run:
         self._folder = folder
         self._progress = progress
         planner = Planner(order.menu(), order.setup.seed)
-        self._schedule = planner.plan() if order.faults is None else list(order.faults)
+        self._schedule = self._plan(1)
         poison = planner.poison(order.setup.groups)
         self._rig = Rig(order.setup, folder, url, server=server, menu=planner.menu, poison=poison)
         self._attack = Attack(self._rig, self._schedule)
@@ -168,14 +170,35 @@ class _Run:
         """Publish and make faults, until both are over."""
         rig = self._rig
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._attack.run(self._began))
-            if not rig.setup.events:
-                await asyncio.sleep(self._order.seconds)
-                rig.stop_publishers()
+            tasks.create_task(self._make_faults())
             await rig.published()
         self._loaded = time.monotonic() - self._began
         self._backlog = rig.waiting
         rig.history.write("phase", "ok", name="calm", waiting=self._backlog)
+
+    async def _make_faults(self) -> None:
+        """Make all faults, and those of a further schedule as long as there are too few events; then end the load."""
+        rig, order, part = self._rig, self._order, 1
+        while True:
+            began = time.monotonic()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._attack.run(began))
+                if not rig.setup.events:
+                    await asyncio.sleep(order.seconds)
+            if rig.acknowledged >= order.at_least:
+                break
+            part += 1
+            more = self._plan(part)
+            self._schedule += more
+            self._attack = Attack(rig, more, self._attack.made)
+        rig.stop_publishers()
+
+    def _plan(self, part: int) -> list[Fault]:
+        order = self._order
+        if order.faults is not None:
+            return list(order.faults)
+        seed = order.setup.seed if part == 1 else f"{order.setup.seed} part {part}"
+        return Planner(order.menu(), seed).plan()
 
     async def _calm_down(self) -> None:
         """See that everything ends, then end the workers, and look at what is left."""

@@ -141,7 +141,8 @@ async def test_a_thread_that_does_not_end_does_not_keep_the_process(start, redis
     ended = await service.ended()
     assert ended.code == 1
     assert "1 threads of handler app.hear still run" in ended.err
-    assert (await redis_client.xpending("said", "hear"))["pending"] == 1
+    assert (await redis_client.xpending("said", "hear"))["pending"] == 0
+    assert await redis_client.xlen("{said}:retry:hear") == 1  # released, for whoever is next
 
 
 # -- workers
@@ -193,7 +194,8 @@ async def test_a_second_signal_does_not_wait_for_handlers(start, redis_url, redi
     ended = await parent.ended()
     assert ended.code == 0
     assert "worker 1 ended with exit code 0" in ended.err
-    assert (await redis_client.xpending("said", "hear"))["pending"] == 1
+    assert (await redis_client.xpending("said", "hear"))["pending"] == 0
+    assert await redis_client.xlen("{said}:retry:hear") == 1  # released, for whoever is next
 
 
 @one_server

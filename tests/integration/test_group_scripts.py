@@ -149,6 +149,32 @@ async def test_a_registry_of_types_that_is_gone_is_a_loss_too(bench):
     assert "healed" in await facts(bench)
 
 
+async def test_who_finds_a_group_that_was_made_without_its_types_sets_it_back_to_the_beginning(bench):
+    """After a flush a member that starts may come first: it, and whoever reads in the new group, skips what nobody declared."""
+    await bench.do("FLUSHALL")
+    await bench.add("1-0", "2-0")
+    first = await again(bench, member(Other=1))
+    assert not first.known
+    await bench.do("XREADGROUP", "GROUP", "charge", "me", "STREAMS", "orders", ">")
+    await bench.do("HSET", KEY.hash, "watermark", "2-0")
+    found = await again(bench, member(Order=1), lost=True)
+    assert (found.token, found.created, await place(bench)) == (first.token, False, "0-0")
+    assert "watermark" not in await facts(bench)
+    await bench.do("XREADGROUP", "GROUP", "charge", "me", "STREAMS", "orders", ">")
+    assert (await again(bench, member(Order=1), lost=True)).token == first.token
+    assert await place(bench) == "2-0"  # once: its types are known now
+
+
+@pytest.mark.parametrize("why", ["it only starts", "its types are known", "it was healed a moment ago"])
+async def test_a_group_is_not_set_back_without_need(bench, why):
+    """While a registry counts as incomplete nothing is skipped; and a member that starts has lost nothing."""
+    await bench.give("1-0", "2-0")
+    if "healed" in why:
+        await bench.do("HSET", KEY.hash, "healed", await milliseconds(bench) - 5_000)
+    await again(bench, member(**({"Known": 1} if "known" in why else {"Order": 1})), lost="starts" not in why)
+    assert await place(bench) == "2-0"
+
+
 async def test_the_highest_version_that_was_ever_declared_stays(bench):
     """An old member that starts in a rolling deployment takes nothing back."""
     await again(bench, member(Known=3, Other=1))
@@ -192,8 +218,9 @@ def of(bench, consumer):
     return GroupCommands(bench.wire, KEY, consumer)
 
 
-async def announce(bench, consumer, lease, **types):
-    return await of(bench, consumer).announce(Member("billing", lease, types, json.dumps({"pid": 7, "lease": lease}).encode()))
+async def announce(bench, consumer, lease, *, token=None, **types):
+    asks = Member("billing", lease, types, json.dumps({"pid": 7, "lease": lease}).encode())
+    return await of(bench, consumer).announce(asks, token=token or bench.token)
 
 
 async def silent(bench, consumer, *, seconds, lease=10.0):
@@ -212,15 +239,40 @@ async def test_a_heartbeat_is_what_the_member_says_with_the_servers_time(bench):
 
 
 async def test_the_lease_of_a_group_is_the_largest_of_its_living_members(bench):
-    """Nobody claims what a slower one still holds; when that one is gone the lease is lowered."""
+    """Nobody claims what a slower one still holds. It is raised at once."""
     assert await announce(bench, "slow", 60.0) == 60
     assert await announce(bench, "me", 10.0) == 60
     assert (await facts(bench))["lease"] == "60000"
     await silent(bench, "slow", seconds=59, lease=60.0)
     assert await announce(bench, "me", 10.0) == 60
+    assert "loweredat" not in await facts(bench)
+
+
+async def test_a_lease_is_lowered_only_after_that_was_wanted_for_a_whole_one(bench):
+    """A heartbeat may be gone, or refused, while its member lives and beats by the longer one."""
+    await announce(bench, "slow", 60.0)
     await silent(bench, "slow", seconds=61, lease=60.0)
+    assert await announce(bench, "me", 10.0) == 60
+    lower_at = int((await facts(bench))["loweredat"])
+    assert abs(lower_at - 60_000 - await milliseconds(bench)) < 5_000
+    assert await announce(bench, "me", 10.0) == 60
+    assert int((await facts(bench))["loweredat"]) == lower_at  # counted from the first time
+    await bench.do("HSET", KEY.hash, "loweredat", await milliseconds(bench) - 1)
     assert await announce(bench, "me", 10.0) == 10
-    assert (await facts(bench))["lease"] == "10000"
+    found = await facts(bench)
+    assert (found["lease"], "loweredat" in found) == ("10000", False)
+
+
+async def test_a_slow_member_that_comes_back_in_time_keeps_the_lease(bench):
+    """And the next one that goes has a whole lease of its own."""
+    await announce(bench, "slow", 60.0)
+    await bench.do("DEL", KEY.members)
+    assert await announce(bench, "me", 10.0) == 60
+    assert "loweredat" in await facts(bench)
+    await announce(bench, "slow", 60.0)
+    assert "loweredat" not in await facts(bench)
+    assert await announce(bench, "me", 10.0) == 60
+    assert "loweredat" not in await facts(bench)
 
 
 @pytest.mark.parametrize("record", ["", "[]", "7", "{", '{"lease": "x", "time": 1}', '{"time": 1}', '{"lease": 60}', "null"])
@@ -242,13 +294,23 @@ async def test_types_are_declared_with_each_heartbeat_and_never_taken_back(bench
     assert "healed" in await facts(bench)
 
 
-@pytest.mark.parametrize("how", ["no token", "everything"])
-async def test_a_heartbeat_does_not_make_a_group_that_was_lost(bench, how):
-    """A hash without a token is for the healer to fill."""
+@pytest.mark.parametrize("how", ["another token", "no token", "everything"])
+async def test_a_heartbeat_in_a_group_that_was_lost_says_so_and_makes_none(bench, how):
+    """The healer fills it: types that were declared before it did would be taken for all there are."""
+    before = await bench.do("HGETALL", KEY.types)
     await bench.do("FLUSHALL") if how == "everything" else await bench.lose(how)
-    await announce(bench, "me", 10.0, Known=1)
-    assert await facts(bench) == {}
+    assert await announce(bench, "me", 10.0, Other=1) is None
+    assert list(await facts(bench)) == (["token", "service", "served", "lease"] if how == "another token" else [])
+    assert await bench.do("HGETALL", KEY.types) == ([] if how == "everything" else before)
+    assert await bench.do("HKEYS", KEY.members) == [b"me"]
     assert (await again(bench, lost=True)).known
+
+
+async def test_a_heartbeat_puts_its_group_back_among_those_of_the_topic(bench):
+    """Trimming asks there; somebody deleted the key."""
+    await bench.do("DEL", keys.groups("orders"))
+    await announce(bench, "me", 10.0)
+    assert await bench.do("SMEMBERS", keys.groups("orders")) == [b"charge"]
 
 
 # -- leave, retire

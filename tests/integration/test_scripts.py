@@ -410,6 +410,18 @@ async def test_only_some_of_those_at_their_last_start_are_taken_and_the_others_d
     assert [row[0] for row in (await bench.claim(lasts=5)).entries] == [b"2-0", b"3-0"]
 
 
+async def test_a_claim_that_comes_too_late_takes_nothing(bench):
+    """By the server's clock: it was held up while owners could not renew either."""
+    await bench.give("1-0", to="other", idle=60_000)
+    await bench.give("2-0", to="other", idle=60_000)
+    await bench.do("XDEL", "orders", "2-0")
+    now = await bench.me.clock()
+    assert await bench.claim(latest=now - 0.1) is None
+    assert (await bench.rows(), await bench.stream(KEY.dead)) == ({"1-0": ("other", 1), "2-0": ("other", 1)}, [])
+    claimed = await bench.claim(latest=now + 60)
+    assert (len(claimed.entries), claimed.cut) == (1, [b"2-0"])
+
+
 async def test_a_claim_tells_a_missing_token_and_refuses_a_missing_group(bench):
     """The caller heals in both cases."""
     await bench.give("1-0", to="other", idle=60_000)

@@ -80,9 +80,9 @@ class Bench:
         """As a member that knows these types."""
         return await self.me.promote(types or {}, count=count, credit=credit, unhandled=DAY, now=NOW)
 
-    async def claim(self, cursor: bytes = b"", *, private: bool = False, **limits: Any) -> Claimed:
+    async def claim(self, cursor: bytes = b"", *, private: bool = False, **limits: Any) -> Claimed | None:
         """As `me`, whose lease is 10 s."""
-        asked = {"lease": 10.0, "room": 100, "lasts": 100, "count": 3, **limits}
+        asked = {"lease": 10.0, "room": 100, "lasts": 100, "count": 3, "latest": 1e11, **limits}
         return await self.me.claim(private=private, cursor=cursor, now=NOW, **asked)
 
     async def declared(self, **types: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -37,12 +38,19 @@ class Server:
         self.calls, self.recovered = [], []
         self.asked, self.open = asyncio.Event(), asyncio.Event()
         self.open.set()
+        self.knocked, self.answers_knocks, self.knocks, self.latest = asyncio.Event(), asyncio.Event(), 0, 0.0
+        self.answers_knocks.set()
 
     async def clock(self):
-        return 1_700_000_000.0
+        """Ten seconds ahead of this process."""
+        self.knocks += 1
+        self.knocked.set()
+        await self.answers_knocks.wait()
+        return asyncio.get_running_loop().time() + 10
 
     async def claim(self, **asked):
-        del asked["now"], asked["latest"]
+        del asked["now"]
+        self.latest = asked.pop("latest")
         self.calls.append(asked)
         self.asked.set()
         await self.open.wait()
@@ -74,7 +82,7 @@ class Yard:
             counts=self.counts,
             reading_since=lambda: self.reading_since,
         )
-        self.claimer._sweeps._held_until = 0.0  # the first grace is over
+        self.claimer._sweeps.began(now=self.now() - 100)  # the first grace is over
 
     async def _heal(self, lost):
         self.healed.append(lost)
@@ -94,15 +102,16 @@ class Yard:
 
 
 async def until(condition):
-    while not condition():
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 async def test_a_sweep_walks_both_streams_from_their_beginning_to_their_end_without_waiting():
     """However many live rows stand before the stale one; and so does the next."""
     yard = Yard()
     yard.server.answers = [claimed(cursor=b"5-0"), claimed(b"7-0", cursor=b"9-0"), NOTHING, claimed(cursor=b"3-0"), claimed(b"4-0")]
-    await yard.claimer.run_once()
+    assert await yard.claimer.run_once()
     assert yard.walked == [("topic", b""), ("topic", b"5-0"), ("topic", b"9-0"), ("private", b""), ("private", b"3-0")]
     assert (sorted(yard.queue), yard.counts.claimed) == ([b"4-0", b"7-0"], 2)
     await yard.claimer.run_once()
@@ -209,6 +218,68 @@ async def test_any_other_trouble_is_the_supervisors(error):
     assert yard.healed == []
 
 
+async def test_a_claim_that_reaches_the_server_long_after_it_was_decided_on_is_not_to_be_executed():
+    """It may have waited in the socket of a frozen server, while owners could not renew: a sixth of the lease is its time."""
+    yard = Yard(lease=6.0)
+    before = yard.now()
+    await yard.claimer.run_once()
+    assert before + 10 + 1 <= yard.server.latest <= yard.now() + 10 + 1.5
+    assert yard.server.knocks == 1
+
+
+async def test_after_a_claim_that_came_too_late_owners_renew_first_and_the_sweep_counts_for_nothing():
+    """Nothing was taken; it is made again as soon as may be, not an interval later."""
+    yard = Yard(lease=0.15, interval=3600)
+    yard.server.answers = [None, claimed(b"1-0")]
+    passes = []
+    task = asyncio.ensure_future(yard.claimer.run(lambda: passes.append(1)))
+    await yard.server.asked.wait()
+    since = yard.now()
+    await until(lambda: passes)
+    assert yard.now() - since >= 0.045
+    assert yard.walked == [("topic", b""), ("topic", b""), ("private", b"")]
+    assert yard.queue == [b"1-0"]
+    await yard.claimer.stop()
+    await task
+
+
+async def test_a_sweep_whose_knock_was_answered_after_an_outage_gives_way():
+    """The answer ends the outage; owners renew first."""
+    yard = Yard(lease=0.3)
+    yard.server.answers_knocks.clear()
+    sweep = asyncio.ensure_future(yard.claimer.run_once())
+    await yard.server.knocked.wait()
+    yard.claimer.waited(0.2)
+    yard.server.answers_knocks.set()
+    assert not await sweep
+    assert yard.walked == []
+
+
+async def test_an_outage_in_the_middle_of_a_sweep_ends_it():
+    """What was seen as stale before it says nothing."""
+    yard = Yard(room=1, lease=0.3)
+    yard.server.answers = [claimed(b"1-0", cursor=b"1-0")]
+    sweep = asyncio.ensure_future(yard.claimer.run_once())
+    await until(lambda: yard.in_hand)
+    yard.claimer.waited(0.2)
+    yard.in_hand.settled(await yard.work.get())
+    assert not await sweep
+    assert len(yard.server.calls) == 1
+
+
+async def test_a_sweep_that_failed_counts_for_nothing():
+    """When the supervisor starts the loop again, it is due."""
+    yard = Yard(lease=0.03, interval=3600)
+    yard.server.answers = [BackendUnavailable("gone")]
+    passes = []
+    with pytest.raises(BackendUnavailable):
+        await yard.claimer.run(lambda: passes.append(1))
+    task = asyncio.ensure_future(yard.claimer.run(lambda: passes.append(1)))
+    await until(lambda: passes)
+    await yard.claimer.stop()
+    await task
+
+
 async def test_sweeps_come_on_a_quiet_stream_too_and_not_before_owners_could_renew():
     """The first a third of the lease after the start."""
     yard = Yard(lease=0.15, interval=0.02)
@@ -225,7 +296,6 @@ async def test_after_an_outage_a_sweep_waits_for_a_third_of_the_lease():
     """Owners were kept from renewing by it."""
     yard = Yard(lease=0.3, interval=0.001)
     passes = []
-    yard.claimer._sweeps._held_until = 0
     task = asyncio.ensure_future(yard.claimer.run(lambda: passes.append(yard.now())))
     await until(lambda: passes)
     since = yard.now()
@@ -240,7 +310,6 @@ async def test_after_an_outage_a_sweep_waits_for_a_third_of_the_lease():
 async def test_somebody_who_made_room_hurries_the_next_sweep():
     """An entry at its last start waited for it."""
     yard = Yard(lease=0.03, interval=3600)
-    yard.claimer._sweeps._held_until = 0
     passes = []
     task = asyncio.ensure_future(yard.claimer.run(lambda: passes.append(1)))
     await until(lambda: len(passes) == 1)
@@ -255,7 +324,6 @@ async def test_somebody_who_made_room_hurries_the_next_sweep():
 async def test_stopping_begins_no_further_window_and_waits_for_the_one_under_way(where):
     """What that one brings is in the queue when `stop` returns: it is released with everything else."""
     yard = Yard(room=1, interval=3600)
-    yard.claimer._sweeps._held_until = 0
     if where == "without room":
         yard.server.answers = [claimed(b"1-0", cursor=b"1-0"), claimed(b"2-0")]
     if where == "in a window":
@@ -278,10 +346,7 @@ async def test_stopping_begins_no_further_window_and_waits_for_the_one_under_way
 
 async def test_a_rest_that_took_far_too_long_counts_as_an_outage():
     """A machine that was frozen comes back with everybody's leases stale."""
-    import time
-
     yard = Yard(lease=0.3, interval=0.01)
-    yard.claimer._sweeps._held_until = 0
     passes = []
     task = asyncio.ensure_future(yard.claimer.run(lambda: passes.append(yard.now())))
     await until(lambda: passes)

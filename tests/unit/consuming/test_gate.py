@@ -10,7 +10,7 @@ import pytest
 
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
-from eventbus.consuming.gate import FRESH, Gate, is_last
+from eventbus.consuming.gate import Gate, is_last
 from eventbus.delivery import Carried, Ending
 from eventbus.errors import BackendUnavailable
 from eventbus.streams import Beaten
@@ -18,6 +18,8 @@ from tests.support.entries import SETTINGS, delivery
 from tests.support.events import OrderCreated
 
 LEASE = 30.0
+FRESH = 2 / 3
+"""Of a lease, as the design says."""
 
 
 class Server:

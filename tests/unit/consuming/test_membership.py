@@ -29,7 +29,7 @@ class Commands:
         return Ensured(self.token, created=True, known=lost or self.known, lease=max(self.lease, member.lease))
 
     async def announce(self, member, *, token):
-        return max(self.lease, member.lease)
+        return max(self.lease, member.lease) if token == self.token else None
 
     async def waiting_after(self, entry_id):
         if self.failure:
@@ -151,3 +151,12 @@ async def test_the_largest_lease_of_the_members_counts_here_too_and_is_said_when
     assert leases == [30, 60, 60, 45, 30]
     assert caplog.text.count("members of the group have different leases; the largest counts for all: 60 s (here 30 s is set)") == 1
     assert caplog.text.count("different leases") == 2 + (": 30 s (here 30 s" in caplog.text)
+
+
+async def test_a_heartbeat_that_finds_the_group_lost_heals_it():
+    """Nothing may be in hand that would find it, and its types are to be declared again."""
+    commands = Commands(waiting=0)
+    membership = await joined(commands)
+    commands.token = "new"
+    await membership.announce()
+    assert (membership.token, commands.ensured, membership._counts.regrouped) == ("new", [("0", True, {"OrderCreated": 1})], 1)
