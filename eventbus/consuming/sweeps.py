@@ -44,6 +44,7 @@ class Sweeps:
     def done(self, *, began: float, chance: float) -> None:
         """A sweep that began then has been answered to its end; `chance` is a random number from 0 to 1."""
         self._spent = 0.0
+        self._held_from = self._held_until  # what was given before does not count again
         self._due = began + self._interval * (1 - JITTER * chance)
 
     def hurry(self, *, now: float) -> None:

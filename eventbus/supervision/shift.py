@@ -26,6 +26,9 @@ acknowledgements, the leave."""
 SHORTEST: Final = 0.5
 """Seconds that a step gets even when the time is over: enough for an answer from a Redis that is well."""
 
+LATER_STEPS: Final = 3
+"""Steps after settling that are to have their time as well: the rescue, the leave, the publisher's close."""
+
 
 class Shift:
     """Starts a consumer that has joined its group, and brings it down in order.
@@ -78,7 +81,7 @@ class Shift:
         deadline = min(deadline, anyio.current_time()) + GRACE
         consumer.executors.cut()
         if not ended.is_set():
-            await self._settle(deadline)
+            await self._settle(deadline - LATER_STEPS * SHORTEST)
         running = consumer.executors.running
         closed = await self.supervisor.close()
         consumer.end()

@@ -200,11 +200,11 @@ async def beats(heart, passes, *, block=None):
 
 async def test_a_beat_comes_every_third_of_the_lease_and_says_nothing_of_it(caplog):
     """In time."""
-    heart = Heart(lease=0.3)
+    heart = Heart(lease=0.9)
     heart.hold(delivery())
     since = asyncio.get_running_loop().time()
     await beats(heart, 3)
-    assert asyncio.get_running_loop().time() - since >= 0.2
+    assert asyncio.get_running_loop().time() - since >= 0.6
     assert (len(heart.server.calls), heart.counts.late_beats, heart.waits, caplog.text) == (3, 0, [], "")
 
 
@@ -220,13 +220,13 @@ async def test_a_beat_that_is_late_because_the_loop_was_blocked_is_counted_and_n
 
 async def test_a_redis_that_answers_late_is_not_taken_for_a_blocked_loop(caplog):
     """Nobody's handler is to blame."""
-    heart = Heart(lease=0.06)
+    heart = Heart(lease=0.6)
     heart.hold(delivery())
     beat, slow = heart.server.beat, []
 
     async def slowly(*arguments, **options):
         slow.append(1)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.35)  # an interval and more than half of one
         return await beat(*arguments, **options)
 
     heart.server.beat = slowly
@@ -237,24 +237,24 @@ async def test_a_redis_that_answers_late_is_not_taken_for_a_blocked_loop(caplog)
 
 async def test_whoever_renewed_too_late_tells_that_others_may_have_been_kept_from_it_too():
     """Sweeps wait then: a frozen machine comes back with everybody's leases stale."""
-    heart = Heart(lease=0.06)
+    heart = Heart(lease=0.6)
     await heart.beat.run_once()
     await heart.beat.run_once()
     assert heart.waits == []
-    time.sleep(0.05)
+    time.sleep(0.45)
     await heart.beat.run_once()
-    assert heart.waits == [pytest.approx(0.05, abs=0.04)]
+    assert [waited >= 0.45 for waited in heart.waits] == [True]
 
 
 async def test_a_beat_that_failed_is_no_renewal():
     """The time since the last one that worked is what counts."""
-    heart = Heart(lease=0.06)
+    heart = Heart(lease=0.6)
     heart.hold(delivery())
     await heart.beat.run_once()
     heart.server.fails = [BackendUnavailable("gone")]
-    time.sleep(0.03)
+    time.sleep(0.25)
     with pytest.raises(BackendUnavailable):
         await heart.beat.run_once()
-    time.sleep(0.03)
+    time.sleep(0.25)
     await heart.beat.run_once()
-    assert [waited >= 0.06 for waited in heart.waits] == [True]
+    assert [waited >= 0.5 for waited in heart.waits] == [True]
