@@ -17,7 +17,6 @@ from eventbus.consuming import Rooms
 from eventbus.delivery import (
     PUBLISH_TIMEOUT,
     Middleware,
-    Published,
     Settings,
     Subscription,
     Topics,
@@ -26,19 +25,19 @@ from eventbus.delivery import (
     resolve_settings,
 )
 from eventbus.errors import LifecycleError
+from eventbus.publishes import Publishes
 from eventbus.publishing import Publisher
 from eventbus.router import Router, Subscribes, check_router
 from eventbus.supervision import Janitor, Runtime, StopRequest, finish, stop_on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
 
     from eventbus.blocking import BlockingBus
     from eventbus.consuming import Consumer
-    from eventbus.delivery import Durability, Observer
-    from eventbus.events import Event, Topic
+    from eventbus.delivery import Observer
     from eventbus.supervision import Loop
 
 
@@ -49,7 +48,7 @@ class _State(Enum):
     CLOSED = "closed"
 
 
-class EventBus(Subscribes):
+class EventBus(Subscribes, Publishes):
     """Publishes typed events to Redis Streams, and runs the handlers that are subscribed to them.
 
     Making a bus connects to nothing: modules may create one and declare subscriptions while they are
@@ -117,7 +116,6 @@ class EventBus(Subscribes):
             }
         )
         self.middleware: list[Middleware] = list(middleware)
-        self.on_published: list[Callable[[Event, Published], None]] = []
         self.observers: list[Observer] = []
         self.stuck = 0
         self._lifespan = lifespan
@@ -261,107 +259,6 @@ class EventBus(Subscribes):
         """
         return resolve_settings(self._arguments, os.environ)
 
-    # -- publishing
-
-    async def publish(
-        self,
-        event: Event,
-        *,
-        topic: str | Topic | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = PUBLISH_TIMEOUT,
-        durability: Durability | None = None,
-    ) -> Published:
-        """Publish an event and wait until Redis has confirmed it.
-
-        Publishes that are made concurrently travel together: `asyncio.gather` over thousands is fine.
-
-        Args:
-            event: An instance of a class derived from `Event`. Its id is made at its first publish and
-                stays the same for this object, whatever happens.
-            topic: A topic in place of the event class's own.
-            headers: Further attributes: names of a-z and 0-9 that do not start with `eb`, text values.
-            timeout: Seconds after which to give up, tries and waiting included. Default 10.
-            durability: Wait for more than the server's confirmation: "fsync" until the event is in the
-                append-only file on its disk (Redis 7.2, Valkey 7.2), or `Replicated(n)` until n replicas
-                have it. Default neither.
-
-        Returns:
-            Event id, topic and entry id.
-
-        Raises:
-            LifecycleError: The bus is not open.
-            ConfigurationError: The timeout is no number from 0, the durability is none, or this server
-                cannot do "fsync". Nothing was written.
-            EncodeError: The event is abstract, too large (EventTooLarge), or a header is wrong. Nothing
-                was written.
-            BackendRefused: Redis answered with an error, such as OOM or WRONGTYPE. It was not written.
-            BackendUnavailable: No confirmation in time; `.maybe_executed` tells whether it may have been
-                written. The same event object is safe to publish again, since its id stays the same.
-            DurabilityNotReached: It was written, and the durability was not reached in time. The same
-                event object is safe to publish again.
-
-        Guarantees:
-            What returned is in Redis, as durably as Redis is configured, and as durably as was asked. A
-            publish whose answer was lost is repeated with the same event id, so that it may stand in the
-            stream twice. No durability makes Redis strongly consistent: a failover to a replica that has
-            not got the event loses it.
-
-        Cancellation:
-            An event that was not sent yet is not written; one that was may be.
-
-        Redis cost:
-            One XADD. With a durability one WAITAOF or WAIT more, shared by what is published together, on
-            a connection that is opened for that durability when first needed.
-        """
-        published = await self._opened().publisher.publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
-        for observe in self.on_published:
-            observe(event, published)
-        return published
-
-    async def publish_many(
-        self,
-        events: Iterable[Event],
-        *,
-        topic: str | Topic | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = PUBLISH_TIMEOUT,
-        durability: Durability | None = None,
-    ) -> list[Published]:
-        """Publish many events, in order, in writes of bounded size.
-
-        All of them are encoded before the first is written: a wrong one is found while nothing has
-        happened. Other publishes may come in between; the batch is not a transaction.
-
-        Args:
-            events: The events; the other arguments are those of `publish`, for each of them.
-            topic: As `publish`.
-            headers: As `publish`.
-            timeout: Seconds after which to give up what is not confirmed. Default 10.
-            durability: As `publish`, for each of them.
-
-        Returns:
-            A record per event, in the order given.
-
-        Raises:
-            ConfigurationError: As `publish`. Nothing was written.
-            EncodeError: One of the events is wrong. Nothing was written.
-            PublishIncomplete: Not all were confirmed: `.written`, `.refused` (certainly not written) and
-                `.unknown` (may have been) say which. What was written and did not reach its durability is
-                among `.unknown`, its error a DurabilityNotReached.
-            LifecycleError: The bus is not open.
-
-        Redis cost:
-            One XADD an event, in writes of up to 500; with a durability up to 5,000, and one WAITAOF or
-            WAIT for each write.
-        """
-        batch = list(events)
-        records = await self._opened().publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability)
-        for observe in self.on_published:
-            for event, published in zip(batch, records, strict=True):
-                observe(event, published)
-        return records
-
     def blocking(self) -> AbstractContextManager[BlockingBus]:
         """Publish from synchronous code: `with bus.blocking() as b: b.publish(event)`.
 
@@ -437,6 +334,9 @@ class EventBus(Subscribes):
                     self.stuck = runtime.stuck
         finally:
             self._consumes = False
+
+    def _open_publisher(self) -> Publisher:
+        return self._opened().publisher
 
     def _opened(self) -> Runtime:
         if self._runtime is None or self._state is not _State.OPEN:

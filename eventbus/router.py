@@ -33,6 +33,7 @@ class Subscribes:
     """What a bus and a router have in common: `@….subscribe(EventClass)`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.declarations = Declarations()
 
     def _check_may_subscribe(self) -> None:

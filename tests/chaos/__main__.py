@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def main() -> int:
         keep=given.keep,
     )
     print(f"seed {given.seed}: {given.seconds:g} seconds", file=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends the rig, it ends its processes
     try:
         result = asyncio.run(run(order, progress=True))
     except KeyboardInterrupt:
@@ -56,9 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", default=f"{random.randrange(10**6)}", help="repeats a schedule (default: a new one)")
     parser.add_argument("--server", default="packaged", help="packaged, newest (on PATH), or the path of a server program")
     parser.add_argument("--url", default="", help="a server that is there already; it is not killed")
-    parser.add_argument(
-        "--events", type=int, default=0, help="go on until so many were acknowledged (default: as many as there is time for)"
-    )
+    parser.add_argument("--events", type=int, default=0, help="go on until so many are acknowledged (default: what there is time for)")
     parser.add_argument("--rate", type=float, default=0, help="most events a second (default: no limit)")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="how the server writes its file")
     parser.add_argument("--lease", type=float, default=3.0, help="seconds (default 3)")

@@ -9,7 +9,6 @@ import asyncio
 import json
 import random
 import time
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -244,26 +243,14 @@ SILENT: Final = 1.5
 
 
 def _trims_pending(bus: Bus) -> Bus:
-    async def trim(bus, topic):
-        wire = bus._runtime.wire
-        rows = await wire.one("XINFO", "GROUPS", topic.name)
-        last = min((dict(zip(row[::2], row[1::2], strict=True))[b"last-delivered-id"] for row in rows), default=b"0-0")
-        await wire.one("XTRIM", topic.name, "MINID", last)
+    class Trims(bus.tidies):
+        async def trim(self, topic):
+            rows = await self._wire.one("XINFO", "GROUPS", topic.name)
+            last = [dict(zip(row[::2], row[1::2], strict=True))[b"last-delivered-id"] for row in rows]
+            await self._wire.one("XTRIM", topic.name, "MINID", min(last, default=b"0-0"))
+            return await super().trim(topic)
 
-    class Trims(bus):
-        @asynccontextmanager
-        async def _consuming(self, request):
-            janitor, ordinary = self._runtime.janitor, self._runtime.janitor.trim
-
-            async def trim_first(topic):
-                await trim(self, topic)
-                return await ordinary(topic)
-
-            janitor.trim = trim_first
-            async with super()._consuming(request):
-                yield
-
-    return Trims
+    return type("PlantedBus", (bus,), {"tidies": Trims})
 
 
 # -- publishing

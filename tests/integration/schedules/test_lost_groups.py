@@ -79,7 +79,9 @@ async def test_an_event_whose_handler_fails_after_flushall_is_handled_again(redi
         await until(lambda: settled(redis_client))
         assert bus.consumers[0].counts.rescued == 1
         assert bus.consumers[0].counts.regrouped == 1
-    assert attempts == [("only", 1, published.event_id), ("only", 2, published.event_id)]
+    # Once more where a read that was under way when the group was lost brought the copy: its success settles nothing.
+    assert attempts[0] == ("only", 1, published.event_id)
+    assert set(attempts[1:]) == {("only", 2, published.event_id)}
 
 
 class Trimmed(Event, topic=Topic("errands", max_len=1)):

@@ -56,28 +56,29 @@ async def test_an_event_of_a_type_that_only_a_stopped_member_knows_waits_until_t
     assert seen == []
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(7)
 async def test_nor_does_it_go_where_memory_is_short_and_every_heartbeat_is_refused(own_server, redis_of):
     """At maxmemory reads and acknowledgements work on while nothing can be parked: it stays where it is."""
     server, seen = own_server(), {"old": [], "new": []}
     old, new = member(server.url, seen["old"], Errand), member(server.url, seen["new"], Parcel)
     async with redis_of(server) as redis, old, new:
-        async with new.consuming():
-            pass  # it declared what it knows, and went
+        async with new.consuming(), old.consuming():
+            pass  # they declared what they know, and went
+        published = await old.publish(Parcel(name="parcel"))
+        await redis.config_set("maxmemory", 1)
         async with old.consuming():
             (consumer,) = old.consumers
-            (moving,) = [loop for loop in old.loops if loop.name.startswith("moving")]
-            await redis.config_set("maxmemory", 1)
-            await redis.delete(keys.members(STREAM, GROUP))
-            await redis.config_set("maxmemory", 0)
-            await old.publish(Parcel(name="parcel"))
-            await redis.config_set("maxmemory", 1)
-            await until(lambda: consumer.counts.hopped or moving.failures >= 2)
+            failures = {loop.name.split()[0]: loop for loop in old.loops}
+            await until(lambda: failures["moving"].failures >= 2 and failures["heartbeat"].failures >= 2)
             assert consumer.counts.skipped == 0
+            assert list(await rows(redis)) == [published.entry_id]
             await redis.config_set("maxmemory", 0)
             async with new.consuming():
                 await until(lambda: seen["new"])
                 await until(lambda: settled(redis))
                 await nothing_dead_or_dropped(redis, old, new)
+                assert consumer.counts.hopped == 1
     assert seen == {"old": [], "new": ["parcel"]}
 
 

@@ -341,6 +341,59 @@ async def test_what_the_gate_refuses_is_never_run():
     assert (ran, floor.ended, floor.gate.left) == ([], [(put, floor.gate.refuses)], [put])
 
 
+@pytest.mark.parametrize("closed", [False, True])
+async def test_what_is_for_no_handler_here_asks_nobody_at_the_gate(closed):
+    """It starts nothing, so that it costs no start and needs no lease; its data is not looked at."""
+
+    async def handler(event: OrderCreated): ...
+
+    floor = Floor(handler)
+    async with floor.open():
+        other = delivery(OrderPaid(order_id="1"))
+        if closed:
+            floor.gate.closed.add(other)
+        floor.work.put([other])
+        assert await floor.after(1) == [Ending.NOBODY]
+    assert not floor.gate.asked.is_set()
+    assert floor.gate.left == [other]
+
+
+async def test_what_cannot_be_read_is_counted_as_a_start_before_anybody_tries():
+    """Reading it may be what takes the process down."""
+
+    async def handler(event: OrderCreated): ...
+
+    floor = Floor(handler)
+    async with floor.open():
+        damaged = delivery()
+        floor.gate.closed.add(damaged)
+        floor.work.put([damaged])
+        await floor.gate.asked.wait()
+        assert floor.ended == []
+        floor.gate.opened.set()
+        assert await floor.after(1) == [Ending.UNDECODABLE]
+
+
+async def test_a_defect_in_reading_an_envelope_ends_no_executor(monkeypatch):
+    """Neither before the gate nor behind it."""
+    from eventbus.delivery import resolution
+
+    async def handler(event: OrderCreated): ...
+
+    floor = Floor(handler)
+    async with floor.open() as task:
+        (put,) = floor.put("1")
+        floor.gate.closed.add(put)
+        floor.gate.opened.set()
+        with monkeypatch.context() as patch:
+            patch.setattr(resolution.Envelope, "parse", lambda fields: {}["defect"])
+            async with asyncio.timeout(5):
+                assert await floor.after(1) == [Ending.UNDECODABLE]
+        floor.put("2")
+        assert await floor.after(2) == [Ending.UNDECODABLE, Ending.HANDLED]
+        assert not task.done()
+
+
 async def test_what_waits_at_the_gate_has_not_started_and_starts_when_it_is_let_in():
     """Nothing of it is decoded before."""
     ran = []

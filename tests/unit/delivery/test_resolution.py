@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import model_validator
 
-from eventbus.delivery import Declarations, Ended, Ending, Policy, Ready, Settings, Topics, compile_subscriptions, resolve
+from eventbus.delivery import Declarations, Ended, Ending, Policy, Ready, Settings, Topics, compile_subscriptions, refuse_early, resolve
 from eventbus.events import Event, Flat, encode, identity
 
 SECRET = "s3cret"
@@ -183,6 +183,24 @@ def test_whatever_bytes_stand_in_an_entry_there_is_an_answer(fields):
     """An entry from outside never raises into the loop."""
     for each in (PLAIN, FOREIGN):
         assert isinstance(resolve(each, fields), Ready | Ended)
+
+
+@given(fields=any_fields | st.lists(st.binary(max_size=10), max_size=15), changed=st.dictionaries(names, values, max_size=2))
+def test_what_is_refused_from_the_envelope_alone_is_what_resolving_would_refuse(fields, changed):
+    """And nothing raises: it is asked before anything is caught."""
+    for each in (PLAIN, FOREIGN):
+        for candidate in (fields, entry(**{name.decode(errors="replace"): value for name, value in changed.items()})):
+            refused = refuse_early(each, candidate)
+            assert refused is None or refused == resolve(each, candidate)
+
+
+@pytest.mark.parametrize(
+    ("changes", "early"), [({"type": b"Unheard"}, True), ({"dataversion": b"3"}, True), ({"data": b"{"}, False), ({}, False)]
+)
+def test_only_what_is_for_no_handler_here_is_refused_early(changes, early):
+    """Whatever stands in the data: it is not looked at."""
+    found = refuse_early(PLAIN, entry(**{"data": b"\xff", **changes}))
+    assert (found is not None) is early
 
 
 ATTRIBUTES = ("specversion", "id", "type", "source", "time", "dataversion", "partitionkey", "order_id")

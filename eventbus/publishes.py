@@ -1,0 +1,125 @@
+"""What a bus offers to those who publish."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventbus.delivery import PUBLISH_TIMEOUT, Published
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from eventbus.delivery import Durability
+    from eventbus.events import Event, Topic
+    from eventbus.publishing import Publisher
+
+
+class Publishes:
+    """The publishing half of a bus: `publish`, `publish_many`, and who is told of what was published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_published: list[Callable[[Event, Published], None]] = []
+
+    def _open_publisher(self) -> Publisher:
+        """The open bus's publisher; raises LifecycleError where it is not open."""
+        raise NotImplementedError
+
+    async def publish(
+        self,
+        event: Event,
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
+    ) -> Published:
+        """Publish an event and wait until Redis has confirmed it.
+
+        Publishes that are made concurrently travel together: `asyncio.gather` over thousands is fine.
+
+        Args:
+            event: An instance of a class derived from `Event`. Its id is made at its first publish and
+                stays the same for this object, whatever happens.
+            topic: A topic in place of the event class's own.
+            headers: Further attributes: names of a-z and 0-9 that do not start with `eb`, text values.
+            timeout: Seconds after which to give up, tries and waiting included. Default 10.
+            durability: Wait for more than the server's confirmation: "fsync" until the event is in the
+                append-only file on its disk (Redis 7.2, Valkey 7.2), or `Replicated(n)` until n replicas
+                have it. Default neither.
+
+        Returns:
+            Event id, topic and entry id.
+
+        Raises:
+            LifecycleError: The bus is not open.
+            ConfigurationError: The timeout is no number from 0, the durability is none, or this server
+                cannot do "fsync". Nothing was written.
+            EncodeError: The event is abstract, too large (EventTooLarge), or a header is wrong. Nothing
+                was written.
+            BackendRefused: Redis answered with an error, such as OOM or WRONGTYPE. It was not written.
+            BackendUnavailable: No confirmation in time; `.maybe_executed` tells whether it may have been
+                written. The same event object is safe to publish again, since its id stays the same.
+            DurabilityNotReached: It was written, and the durability was not reached in time. The same
+                event object is safe to publish again.
+
+        Guarantees:
+            What returned is in Redis, as durably as Redis is configured, and as durably as was asked. A
+            publish whose answer was lost is repeated with the same event id, so that it may stand in the
+            stream twice. No durability makes Redis strongly consistent: a failover to a replica that has
+            not got the event loses it.
+
+        Cancellation:
+            An event that was not sent yet is not written; one that was may be.
+
+        Redis cost:
+            One XADD. With a durability one WAITAOF or WAIT more, shared by what is published together, on
+            a connection that is opened for that durability when first needed.
+        """
+        published = await self._open_publisher().publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        for observe in self.on_published:
+            observe(event, published)
+        return published
+
+    async def publish_many(
+        self,
+        events: Iterable[Event],
+        *,
+        topic: str | Topic | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PUBLISH_TIMEOUT,
+        durability: Durability | None = None,
+    ) -> list[Published]:
+        """Publish many events, in order, in writes of bounded size.
+
+        All of them are encoded before the first is written: a wrong one is found while nothing has
+        happened. Other publishes may come in between; the batch is not a transaction.
+
+        Args:
+            events: The events; the other arguments are those of `publish`, for each of them.
+            topic: As `publish`.
+            headers: As `publish`.
+            timeout: Seconds after which to give up what is not confirmed. Default 10.
+            durability: As `publish`, for each of them.
+
+        Returns:
+            A record per event, in the order given.
+
+        Raises:
+            ConfigurationError: As `publish`. Nothing was written.
+            EncodeError: One of the events is wrong. Nothing was written.
+            PublishIncomplete: Not all were confirmed: `.written`, `.refused` (certainly not written) and
+                `.unknown` (may have been) say which. What was written and did not reach its durability is
+                among `.unknown`, its error a DurabilityNotReached.
+            LifecycleError: The bus is not open.
+
+        Redis cost:
+            One XADD an event, in writes of up to 500; with a durability up to 5,000, and one WAITAOF or
+            WAIT for each write.
+        """
+        batch = list(events)
+        records = await self._open_publisher().publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        for observe in self.on_published:
+            for event, published in zip(batch, records, strict=True):
+                observe(event, published)
+        return records
