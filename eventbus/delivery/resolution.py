@@ -50,8 +50,8 @@ def refuse_early(subscription: Subscription, fields: list[bytes]) -> Ended | Non
     """Tell from the envelope alone, before any data is decoded, that an entry is for no handler here; else None."""
     try:
         envelope = Envelope.parse(fields)
-    except DecodeError:
-        return None  # `resolve` says what is wrong with it
+    except Exception:  # noqa: BLE001 - `resolve` says what is wrong with it
+        return None
     return None if envelope is None else _refusal(subscription, envelope)
 
 

@@ -32,7 +32,7 @@ async def test_fifty_events_of_a_dead_worker_start_in_time_behind_ten_thousand_h
     async def hold(event: Errand) -> None:
         await release.wait()
 
-    @taker.subscribe(Errand, group=GROUP, concurrency=4)
+    @taker.subscribe(Errand, group=GROUP, concurrency=4, prefetch=1200)  # six seconds' worth
     async def take(event: Errand) -> None:
         seen[event.name] = time.monotonic()
         await asyncio.sleep(each_runs)
