@@ -39,7 +39,8 @@ def main() -> int:
         keep=given.keep,
     )
     print(f"seed {given.seed}: {given.seconds:g} seconds", file=sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends the rig, it ends its processes
+    for number in (signal.SIGTERM, signal.SIGINT):  # whatever ends the rig, it ends its processes; a shell's `&` ignores Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     try:
         result = asyncio.run(run(order, progress=True))
     except KeyboardInterrupt:

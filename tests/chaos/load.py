@@ -31,6 +31,7 @@ ODDS: Final = {
     "once": 1 / 100,
     "twice": 1 / 200,
     "later": 1 / 200,
+    "at once": 1 / 400,
     "put off": 1 / 400,
     "long": 1 / 3000,
     "fresh": 1 / 50,
@@ -161,6 +162,8 @@ def _end(what: str, attempt: int, number: int) -> None:
             raise Failed("the first two times")
         case "later" if attempt == 1:
             raise RetryLater(0.3)
+        case "at once" if attempt == 1:
+            raise RetryLater(0)
         case "put off" if number not in _put_off:
             _put_off.add(number)
             raise RetryLater(0.1, count=False)

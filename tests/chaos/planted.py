@@ -163,7 +163,8 @@ def _no_claim_loop(base: Any) -> Any:
 def _cursor_at_start(base: Any) -> Any:
     class AtStart(base):
         async def claim(self, **rest):
-            return replace(await super().claim(**rest | {"cursor": b""}), cursor=b"")
+            claimed = await super().claim(**rest | {"cursor": b""})
+            return claimed and replace(claimed, cursor=b"")
 
     return AtStart
 
@@ -171,7 +172,8 @@ def _cursor_at_start(base: Any) -> Any:
 def _claims_in_hand(bus: Bus) -> Bus:
     class Claims(bus.rooms.entries):
         async def claim(self, *, private, **rest):
-            claimed = await super().claim(private=private, **rest)
+            if (claimed := await super().claim(private=private, **rest)) is None:
+                return None
             own = await self.held(private=private, after=None)
             again = [(each.entry_id, each.fields, each.count) for each in await self.recover(own, private=private) if each.fields]
             return replace(claimed, entries=[*claimed.entries, *again])
@@ -189,7 +191,7 @@ def _crash_to_neighbours(bus: Bus) -> Bus:
     class ChargesAll(bus.rooms.entries):
         async def claim(self, *, private, **rest):
             claimed = await super().claim(private=private, **rest | {"lasts": 1_000})
-            counts = [(entry_id, count) for entry_id, _, count in claimed.entries]
+            counts = [(entry_id, count) for entry_id, _, count in claimed.entries] if claimed else []
             if counts:
                 await super().mark(counts, private=private, token=claimed.token)
             return claimed

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import math
+import signal
 import sys
 from dataclasses import dataclass, field
 
@@ -83,7 +84,7 @@ async def _apart(plant: str, seed: str, *, planted: bool) -> dict:
         return {"complaining": ["the rig itself"], "words": [f"{error!r} {said}"]}
     finally:
         if process.returncode is None:
-            process.kill()
+            process.terminate()  # it ends what it started
             await process.wait()
 
 
@@ -106,6 +107,8 @@ def main() -> int:
     parser.add_argument("--seed", help=argparse.SUPPRESS)
     parser.add_argument("--planted", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     if given.one:
         print(json.dumps(asyncio.run(one(given.one, given.seed, planted=given.planted))))
         return 0

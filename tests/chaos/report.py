@@ -61,10 +61,9 @@ def as_markdown(result: Result) -> str:
             f"SIGKILLs {effects.deaths}, {effects.busy} of them while handlers ran. Recovery after a death: p50 {effects.recovery_p50} s, "
             f"p99 {effects.recovery_p99} s. Drained {drained} (allowed {liveness.limit:.1f} s)."
         ),
-        (
-            f"Duplicates {queue.duplicated}, recovered from unknown publishes {queue.recovered}. Dead letters {accounting.dead}, of them "
-            f"innocent with their lost starts shown {accounting.innocent}. Skipped {accounting.skipped}."
-        ),
+        f"Named points: {', '.join(f'{point} {count}' for point, count in effects.points.items()) or 'none'}.",
+        f"Duplicates {queue.duplicated}, recovered from unknown publishes {queue.recovered}. Skipped {accounting.skipped}.",
+        f"Dead letters {accounting.dead}, of them innocent with their lost starts shown {accounting.innocent}.",
     ]
     return "\n".join(lines)
 

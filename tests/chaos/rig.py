@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -220,11 +219,6 @@ class Rig:
         async with asyncio.timeout(PATIENCE):
             while not all(self._rows[place.name]["ready"] for place in places):
                 await asyncio.sleep(0.02)
-
-    def revive(self) -> None:
-        """Let nobody stay stopped."""
-        for place in (*self.workers, *self.publishers):
-            place.signal(signal.SIGCONT)
 
     # -- the end
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from redis import Redis as Client
 from redis.asyncio import Redis
 
 from tests.chaos.attack import Attack
@@ -128,7 +129,13 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 @contextmanager
 def _server(order: Order) -> Iterator[tuple[str, KillableServer | None]]:
     if order.url:
-        yield order.url, None
+        with Client.from_url(order.url) as client:
+            if client.dbsize():
+                raise SystemExit(f"the server at {order.url} holds keys, and a run ends by emptying it: name an empty one")
+            try:
+                yield order.url, None
+            finally:
+                client.flushdb()
         return
     server = KillableServer(order.program or packaged(), fsync=order.fsync)
     try:
@@ -191,7 +198,8 @@ class _Run:
             more = self._plan(part)
             self._schedule += more
             self._attack = Attack(rig, more, self._attack.made)
-        rig.stop_publishers()
+        if not rig.setup.events:  # else they end by themselves
+            rig.stop_publishers()
 
     def _plan(self, part: int) -> list[Fault]:
         order = self._order
@@ -231,7 +239,15 @@ class _Run:
         kinds = {fault.kind for fault in self._schedule if not (fault.kind == "redis" and self._order.url)}
         backlog = self._backlog / max(1, facts["rate"] * len(setup.groups))
         allowance = backlog + setup.times.long + self._order.allowance
-        terms = Terms(setup.groups, setup.lease, setup.claim_interval, setup.concurrency, tuple(sorted(kinds)), allowance)
+        terms = Terms(
+            setup.groups,
+            setup.lease,
+            setup.claim_interval,
+            setup.concurrency,
+            tuple(sorted(kinds)),
+            allowance,
+            self._order.fsync != "always",
+        )
         verdicts = judge(self._folder, terms)
         size = sum(path.stat().st_size for path in self._folder.glob("*.jsonl"))
         facts |= {"history MB": round(size / 1e6, 1), "judged in": round(time.monotonic() - began, 1)}

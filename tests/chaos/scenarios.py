@@ -21,7 +21,7 @@ def _base(seed: str, plant: str) -> Setup:
     return Setup(seed=seed, plant=plant, lease=LEASE, claim_interval=0.4, drain=0.5, rate=300, odds={}, all_newer=True, batch=20)
 
 
-def _order(setup: Setup, seconds: float, *faults: Fault, poison: int = 0, patience: float = 15.0) -> Order:
+def _order(setup: Setup, seconds: float, *faults: Fault, poison: int = 0, **rest: float) -> Order:
     return Order(
         setup, seconds, counts={}, poison=poison, points=0.0, faults=tuple(sorted(faults, key=lambda each: each.at)), patience=patience
     )
@@ -69,9 +69,9 @@ class Scenarios:
 
     def death_behind_healthy(self) -> Order:
         """A worker dies behind a thousand entries that healthy ones are busy with."""
-        times = Times(0.02, 0.1, long=12.0, slow_first=1_150)
+        times = Times(0.02, 0.1, long=12.0, slow_first=1_150, slices=False)
         setup = replace(self._setup, times=times, groups=("charge",), concurrency=600, prefetch=200, rate=1_000, lag=10_000, batch=100)
-        return _order(setup, 5, Fault(self._at(2.5, 3.5), "kill", ("w1",)), patience=40)
+        return _order(setup, 5, Fault(self._at(2.5, 3.5), "kill", ("w1",)), patience=60, allowance=40)
 
     def nothing_at_all(self) -> Order:
         """No fault; handlers that take their time."""
@@ -90,7 +90,7 @@ class Scenarios:
 
     def pause_before_failures(self) -> Order:
         """A worker is stopped, and its handlers fail when it wakes, while another one runs the same events."""
-        setup = replace(self._times(2.5, 2.6, slices=False), concurrency=24, prefetch=8, rate=6, batch=3, odds={"once": 1.0})
+        setup = replace(self._times(2.5, 2.6, slices=False), concurrency=24, prefetch=8, rate=6, batch=3, odds={"at once": 1.0})
         return _order(setup, 6, Fault(self._at(1.5, 2.5), "pause", (self._worker(),), self._at(1.35, 1.5) * LEASE), patience=30)
 
     def cut_moves(self) -> Order:

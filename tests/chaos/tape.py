@@ -135,7 +135,11 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
         async def claim(self, *, private, **rest):
             made = super().claim(private=private, **rest)
             group = self.group.name
-            return await tape.call("claim", group, made, lambda got: tape.came(group, got.entries, private=private, again=True))
+
+            def tell(got):
+                return got and tape.came(group, got.entries, private=private, again=True)  # None: it came too late to be executed
+
+            return await tape.call("claim", group, made, tell)
 
         async def recover(self, ids, *, private):
             made, group = super().recover(ids, private=private), self.group.name

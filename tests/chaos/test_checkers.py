@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.chaos.checkers import Accounting, Explained, LeaseSafety, Liveness, TotalQueue
+from tests.chaos.checkers import Accounting, Effects, Explained, LeaseSafety, Liveness, TotalQueue
 from tests.chaos.history import History, faults_of, records_of
 from tests.chaos.troubles import Troubles
 
@@ -305,6 +305,10 @@ class TestExplained:
     def test_an_entry_read_by_two_is_told(self):
         assert kinds(self.check(came(1, "w0.1", "read", "0-0"), came(2, "w1.1", "read", "0-0"))) == {"unexplained"}
 
+    def test_a_server_that_forgets_may_have_an_entry_read_by_two(self):
+        checker = Explained(Troubles([fault(1.5, "redis", "*", "invoke"), fault(1.7, "redis", "*")], lease=LEASE), 2, forgetful=True)
+        assert not verdict(checker, came(1, "w0.1", "read", "0-0"), came(2, "w1.1", "read", "0-0")).complaints
+
     def test_an_entry_that_was_settled_changes_no_hands(self):
         found = self.check(came(1, "w0.1", "read", "0-0"), came(2, "w0.1", "ack", "0-0"), came(3, "w1.1", "read", "0-0"))
         assert found.changed == 0
@@ -415,3 +419,36 @@ class TestHistory:
         assert [record["t"] for record in found] == sorted(record["t"] for record in found)
         assert len(found) == 7
         assert [record["op"] for record in faults_of(tmp_path)] == ["stall"]
+
+
+class TestEffects:
+    def check(self, *parts, faults=(), expected=()):
+        return verdict(Effects(Troubles(faults, lease=LEASE), expected), *faults, *parts)
+
+    def test_a_kind_that_forced_nothing_did_not_bite(self):
+        assert kinds(self.check(faults=paused("w0.1", 1, 9), expected=["pause"])) == {"did not bite"}
+
+    def test_a_kind_that_never_came_is_told(self):
+        assert kinds(self.check(expected=["redis"])) == {"did not happen"}
+
+    def test_an_entry_that_changed_hands_is_a_bite(self):
+        held = [came(1, "w0.1", "read", "0-0"), run(0, "invoke", t=1.1), came(9, "w1.1", "claim", "0-0"), run(0, "invoke", t=9.5, p="w1.1")]
+        found = self.check(held, faults=[fault(2, "kill", "w0.1", "invoke")], expected=["kill"])
+        assert (found.complaints.words, found.by_kind["kill"].redelivered, found.busy, found.recovery_p50) == ([], 1, 1, 7.5)
+
+    def test_a_command_that_was_sent_again_is_a_bite(self):
+        cut = [fault(1, "cut", "w0", "invoke"), fault(1, "cut", "w0")]
+        unanswered = rec(1.01, "w0.1", "ack", "unknown", g="charge", at=["0-0"])
+        assert self.check(unanswered, faults=cut, expected=["cut"]).by_kind["cut"].resent == 1
+
+    def test_a_delay_shows_the_replies_it_met(self):
+        delay = [fault(1, "delay", "w0", "invoke"), fault(2, "delay", "w0") | {"hits": 3}]
+        assert not self.check(faults=delay, expected=["delay"]).complaints
+
+    def test_a_second_success_is_charged_to_what_moved_the_entry(self):
+        held = [came(1, "w0.1", "read", "0-0"), run(0, "invoke", t=1.1), run(0, "ok", t=1.2), came(9, "w1.1", "claim", "0-0")]
+        again = [run(0, "invoke", t=9.5, p="w1.1"), run(0, "ok", t=9.6, p="w1.1")]
+        assert self.check(held, again, faults=[fault(2, "kill", "w0.1", "invoke")]).by_kind["kill"].duplicates == 1
+
+    def test_workers_that_are_killed_while_nothing_runs_are_told(self):
+        assert kinds(self.check(faults=[fault(2, "kill", "w0.1", "invoke")])) == {"killed idle"}

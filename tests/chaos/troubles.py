@@ -114,6 +114,10 @@ class Troubles:
         ]
         return sorted(found, key=lambda trouble: trouble.since)
 
+    def had(self, kind: str, until: float) -> bool:
+        """Whether there was a trouble of some kind by then."""
+        return any(trouble.kind == kind and trouble.since <= until for trouble in self.all)
+
     def latest(self, since: float, until: float) -> float:
         """When the last trouble of anybody began in some time, the end of a process included; minus infinity for none."""
         found = bisect_right(self._begins, until)

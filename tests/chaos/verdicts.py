@@ -24,6 +24,7 @@ class Terms:
         lease: In seconds, as the claim interval.
         concurrency: Handlers at a time in each process and group.
         expected: Kinds of faults that must have bitten.
+        forgetful: The server may lose what it had confirmed just before it was killed.
         allowance: Seconds that the drain may take beyond its limit, for a backlog.
     """
 
@@ -33,6 +34,7 @@ class Terms:
     concurrency: int
     expected: Sequence[str] = ()
     allowance: float = 0.0
+    forgetful: bool = False
 
 
 @dataclass
@@ -62,7 +64,7 @@ def checkers(troubles: Troubles, terms: Terms) -> dict[str, Checker]:
         "total-queue": TotalQueue(terms.groups),
         "accounting": Accounting(terms.groups, troubles),
         "lease safety": LeaseSafety(troubles),
-        "explained": Explained(troubles, terms.concurrency),
+        "explained": Explained(troubles, terms.concurrency, terms.forgetful),
         "liveness": Liveness(troubles, sweep=terms.claim_interval, backoff=max(BACKOFF), allowance=terms.allowance, room=terms.concurrency),
         "effects": Effects(troubles, terms.expected),
     }

@@ -63,7 +63,7 @@ def after(room: type, method: str, stop: Stop) -> Any:
 
 
 def planted(
-    url: str, *, service: str = "billing", lease: float = 1.0, claim_interval: float = 0.1, drain: float = 5.0, **rooms: Any
+    url: str, *, service: str = "billing", lease: float = 1.0, claim_interval: float = 0.1, drain: float = 1.0, **rooms: Any
 ) -> EventBus:
     """A bus with other rooms in the places named."""
 

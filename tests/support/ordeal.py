@@ -229,18 +229,19 @@ async def ordeal(url, *, beside=None):
 @asynccontextmanager
 async def repeated(trouble, *, every):
     """Make trouble again and again while the block lasts."""
+    over = asyncio.Event()
 
     async def repeat():
-        while True:
+        while not over.is_set():
             await trouble()
             await asyncio.sleep(every)
 
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(repeat())
+        tasks.create_task(repeat())
         try:
             yield
         finally:
-            task.cancel()
+            over.set()
 
 
 async def until(condition, within=10.0):

@@ -12,13 +12,18 @@ STREAM = "errands"
 GROUP = "charge"
 
 
+DEADLINE = 15.0
+"""Seconds; reached only by a failure. Below the limit of a test, so that its buses still come down in order."""
+
+
 async def until(condition: Any) -> None:
-    """Let the loop turn until a condition holds, asynchronous or not; the test's timeout bounds it."""
-    while True:
-        found = condition()
-        if await found if asyncio.iscoroutine(found) else found:
-            return
-        await asyncio.sleep(0.002)
+    """Let the loop turn until a condition holds, asynchronous or not."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            found = condition()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.002)
 
 
 async def rows(redis, *, stream=STREAM, group=GROUP) -> dict[str, tuple[str, int]]:

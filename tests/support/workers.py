@@ -22,7 +22,7 @@ from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0  # seconds; reached only by a failure
+DEADLINE = 15.0  # seconds; reached only by a failure
 DEADLY = bytearray(b"\0")
 """Whether reading a `Trap` kills this process: not the one that publishes it."""
 

@@ -54,6 +54,7 @@ class EffectsVerdict:
     Attributes:
         by_kind: The effects, by kind of fault.
         deaths: Workers that were killed; busy: those of them in which handlers were running.
+        points: The named points at which workers died, and how often.
         recovery_p50: Seconds from a death until half of what it left had started elsewhere …
         recovery_p99: … and until all but a hundredth had.
     """
@@ -61,6 +62,7 @@ class EffectsVerdict:
     by_kind: dict[str, Effect]
     deaths: int
     busy: int
+    points: dict[str, int]
     recovery_p50: float
     recovery_p99: float
     complaints: Complaints
@@ -84,6 +86,7 @@ class Effects:
     _handled: defaultdict[str, Flags] = field(default_factory=lambda: defaultdict(Flags))
     _why: dict[tuple[str, str], str] = field(default_factory=dict)
     _left: dict[tuple[str, str], float] = field(default_factory=dict)
+    _points: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _recovery: array[float] = field(default_factory=lambda: array("d"))
 
     def see(self, record: Record) -> None:
@@ -120,6 +123,8 @@ class Effects:
             effect.hits += record.get("hits", 0)
             return
         effect.count += 1
+        if "point" in record:
+            self._points[record["point"]] += 1
         if kind in DEATHS:
             effect.busy += self._running.pop(record["of"], 0) > 0
         elif kind == STOP:
@@ -150,7 +155,8 @@ class Effects:
         if busy * 2 < count:
             self.complaints.add("killed idle", f"only {busy} of {count} killed workers were running handlers")
         kinds = {kind: effect for kind, effect in sorted(self._kinds.items()) if kind}
-        return EffectsVerdict(kinds, count, busy, self._percentile(50), self._percentile(99), self.complaints)
+        points = dict(sorted(self._points.items()))
+        return EffectsVerdict(kinds, count, busy, points, self._percentile(50), self._percentile(99), self.complaints)
 
     def _judge(self, kind: str, effect: Effect) -> None:
         if not effect.count:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tests.chaos.checkers.verdict import Complaints
 from tests.chaos.hands import SETTLING, Handover, Hands
 from tests.chaos.slots import Slots
+from tests.chaos.troubles import REDIS
 
 if TYPE_CHECKING:
     from tests.chaos.history import Record
@@ -46,10 +47,13 @@ class Explained:
     Args:
         troubles: The run's faults.
         concurrency: Handlers at a time, in each process and group.
+        forgetful: The server may forget what it answered just before it was killed (`appendfsync everysec`), and hand
+            out again what it had handed out.
     """
 
     troubles: Troubles
     concurrency: int
+    forgetful: bool = False
     complaints: Complaints = field(default_factory=Complaints)
     _hands: Hands = field(default_factory=Hands)
     _handed: int = 0
@@ -96,8 +100,10 @@ class Explained:
             )
 
     def _cause(self, handover: Handover) -> str:
+        if handover.before and handover.way != "read":
+            return self.troubles.cause(handover.before, handover.t)
         if handover.before:
-            return "" if handover.way == "read" else self.troubles.cause(handover.before, handover.t)
+            return REDIS if self.forgetful and self.troubles.had(REDIS, handover.t) else ""
         self._unseen += 1
         return self._lost_read(handover)
 
@@ -115,7 +121,11 @@ class Explained:
             lost.popleft()
 
     def _lost_read(self, handover: Handover) -> str:
-        """Why a read may have brought an entry to nobody's knowledge: the fault that met one."""
+        """Why a read may have brought an entry to nobody's knowledge: the fault that met one.
+
+        Nobody knows whose read it was, so that any that was lost will do: strict where there are no faults, lenient
+        where there are many.
+        """
         oldest = handover.t - MEMORY * self.troubles.lease
         ended = [read for read in self._lost_reads.get(handover.group, ()) if read[1] >= oldest]
         open_ = [(since, handover.t, process) for (process, group), since in self._reading.items() if group == handover.group]

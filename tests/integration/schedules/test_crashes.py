@@ -117,7 +117,7 @@ async def test_a_poison_event_that_is_released_between_its_kills_kills_no_more_o
             await asyncio.Event().wait()
 
         async with bus, bus.consuming():
-            await held.wait()
+            await until(held.is_set)
         assert bus.stuck == 0
         (copy,) = await copies(redis_at, "retry")
         return int(copy["ebcrashes"])
@@ -162,7 +162,7 @@ async def test_claims_whose_replies_are_lost_cost_an_event_none_of_its_starts(re
                 for _ in range(DEATHS + 1):
                     proxy.lose_reply(to=b"EVAL", containing=b"innocent")
                     assert await expire(redis_client, "dead") == 1
-                    await proxy.lost.wait()
+                    await until(proxy.lost.is_set)
                     ours = {published.entry_id: (consumer.commands.consumer, 1)}
                     assert await rows(redis_client) == ours
                     assert seen == []

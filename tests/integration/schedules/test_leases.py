@@ -60,18 +60,18 @@ class NoBeat(Beat):
 class NotingEntries(EntryCommands):
     """Notes which stale entries of this very consumer its claims came by."""
 
-    noted: ClassVar[set[bytes]]
+    noted: ClassVar[list[bytes]]
 
     async def claim(self, **options):
         claimed = await super().claim(**options)
-        self.noted.update(entry_id for entry_id, _ in (claimed.own if claimed else ()))
+        self.noted.extend(entry_id for entry_id, _ in (claimed.own if claimed else ()))
         return claimed
 
 
 @pytest.mark.promise(3)
 async def test_an_entry_stale_under_its_own_live_process_is_not_run_twice_and_its_failure_counts(redis_url, redis_client):
     """A process that was late to renew comes by its own entry: it has that in hand."""
-    NotingEntries.noted = noted = set()
+    NotingEntries.noted = noted = []
     bus, started, fail, attempts = planted(redis_url, beat=NoBeat, entries=NotingEntries), asyncio.Event(), asyncio.Event(), []
 
     @bus.subscribe(Errand, group=GROUP, retry=Retry(backoff=[0.01]))
@@ -84,8 +84,8 @@ async def test_an_entry_stale_under_its_own_live_process_is_not_run_twice_and_it
 
     async with bus, bus.consuming():
         published = await bus.publish(Errand(name="slow"))
-        await started.wait()
-        await until(lambda: published.entry_id.encode() in noted)
+        await until(started.is_set)
+        await until(lambda: noted.count(published.entry_id.encode()) > 2)  # and whatever it did the first time is done
         fail.set()
         await until(lambda: len(attempts) > 1)
         await until(lambda: settled(redis_client))
@@ -114,9 +114,9 @@ async def test_a_cancel_swallowed_after_the_lease_was_lost_is_no_ending_of_ours(
 
     async with bus, bus.consuming():
         published = await bus.publish(Errand(name="taken"))
-        await started.wait()
+        await until(started.is_set)
         await take_over(redis_client, published.entry_id)
-        await ended.wait()
+        await until(ended.is_set)
         (consumer,) = bus.consumers
         await until(lambda: not len(consumer.in_hand))
         assert (consumer.counts.lease_lost, consumer.counts.handled, consumer.counts.acknowledged) == (1, 0, 0)
@@ -138,7 +138,7 @@ async def test_a_failure_before_the_loss_was_noticed_changes_nothing(redis_url, 
 
     async with bus, bus.consuming():
         published = await bus.publish(Errand(name="taken"))
-        await started.wait()
+        await until(started.is_set)
         await take_over(redis_client, published.entry_id)
         fail.set()
         (consumer,) = bus.consumers
@@ -160,7 +160,7 @@ async def test_a_release_at_exit_of_what_was_taken_over_writes_nothing(redis_url
 
     async with bus, bus.consuming():
         runs, waits = await bus.publish_many(errands(2))
-        await started.wait()
+        await until(started.is_set)
         await until(lambda: len(bus.consumers[0].in_hand) == 2)
         for each in (runs, waits):
             await take_over(redis_client, each.entry_id)
@@ -181,7 +181,7 @@ async def test_what_was_in_a_reply_that_is_parsed_late_starts_only_where_the_lea
     async with bus, bus.consuming():
         stop.arm()
         taken, _ = await bus.publish_many([Errand(name="taken"), Errand(name="ours")])
-        await stop.reached.wait()
+        await until(stop.reached.is_set)
         await take_over(redis_client, taken.entry_id)
         await asyncio.sleep(0.7)  # two thirds of the lease: nothing before that has to ask
         stop.release()
@@ -212,7 +212,7 @@ async def test_what_a_stopped_worker_is_given_after_its_consumer_was_deleted_is_
         published = await bus.publish(Errand(name="given"))
         assert await rows(redis_client) == {published.entry_id: (stopped.name, 1)}
         async with bus.consuming():
-            await seen.wait()
+            await until(seen.is_set)
             await until(lambda: settled(redis_client))
             stopped.wake()
             await bus.publish(Errand(name="next", do="end"))

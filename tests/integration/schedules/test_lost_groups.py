@@ -174,11 +174,11 @@ async def test_a_reply_read_before_flushall_and_parsed_after_the_heal_is_not_tho
         (consumer,) = bus.consumers
         stop.arm()
         await bus.publish(Errand(name="only"))
-        await stop.reached.wait()
+        await until(stop.reached.is_set)
         await redis_client.flushall()
         await until(lambda: consumer.counts.regrouped)
         stop.release()
-        await started.wait()
+        await until(started.is_set)
         await twice_beaten(consumer)
         release.set()
         await until(lambda: not len(consumer.in_hand))

@@ -33,7 +33,7 @@ async def test_an_acknowledgement_whose_reply_is_lost_is_sent_again_and_nothing_
         async with bus, bus.consuming():
             (consumer,) = bus.consumers
             await bus.publish(Errand(name="lost"))
-            await proxy.lost.wait()
+            await until(proxy.lost.is_set)
             async with beside, beside.consuming():
                 await until(lambda: not len(consumer.in_hand))
                 await until(lambda: settled(redis_client))
@@ -60,7 +60,7 @@ async def test_a_move_whose_reply_is_lost_leaves_exactly_one_copy(redis_url, red
         async with bus, bus.consuming():
             (consumer,) = bus.consumers
             await bus.publish(Errand(name="once"))
-            await proxy.lost.wait()
+            await until(proxy.lost.is_set)
             await until(lambda: not len(consumer.in_hand))
             assert (consumer.counts.retried, consumer.counts.dead["rejected"], consumer.counts.lease_lost) == (
                 (1, 0, 0) if kind == "retry" else (0, 1, 0)
@@ -94,7 +94,7 @@ async def test_a_retry_a_release_a_dead_letter_and_a_redrive_reach_only_the_grou
             await bus.publish(Errand(name="fails", do="raise"))
             await until(lambda: bus.consumers[0].counts.dead["attempts"])
             await bus.publish(Errand(name="released", do="wait"))
-            await stopping.wait()
+            await until(stopping.is_set)
         assert (await bus.admin.dead_letters(STREAM, GROUP).redrive(Filter())).done == 1
         async with bus.consuming():
             await until(lambda: failing.count("released") == 2 and failing.count("fails") == 4)
@@ -117,7 +117,7 @@ async def test_a_read_whose_reply_is_lost_hands_over_nothing_to_be_forgotten(red
         async with bus, bus.consuming():
             proxy.lose_reply(to=b"XREADGROUP", containing=b"lost")
             await shop.publish(Errand(name="lost"))
-            await proxy.lost.wait()
+            await until(proxy.lost.is_set)
             await until(lambda: settled(redis_client))
             assert bus.consumers[0].counts.recovered == 1
     assert seen == {"lost": 1}

@@ -114,8 +114,11 @@ async def test_a_link_that_goes_up_and_down_keeps_nobody_from_a_dead_workers_eve
             await expire(redis_at, "dead")
             async with bus.consuming():
                 flapping = asyncio.ensure_future(flap())
-                await seen.wait()
-                await flapping
+                try:
+                    await until(seen.is_set)
+                finally:
+                    seen.set()
+                    await flapping
                 await until(lambda: settled(redis_at))
 
 
@@ -140,7 +143,7 @@ async def test_what_a_killed_worker_had_parked_for_a_moment_is_promoted_by_one_t
         await expire(redis_client, dying.name)  # where its blocked read got it
         await until(lambda: sleeping.consumers[0].counts.retried)
         stop.arm()
-        await stop.reached.wait()
+        await until(stop.reached.is_set)
         dying.wake()
         await sleeping.publish(Errand(name="near", do="raise"))
         await dying.said("started near 1")

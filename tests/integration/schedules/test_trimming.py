@@ -24,8 +24,8 @@ class Capped(Event, topic=Topic(STREAM, max_len=100, hard=True)):
     name: str
 
 
-def serving(url, seen, group=GROUP, kind=Note):
-    bus = planted(url)
+def serving(url, seen, group=GROUP, kind=Note, **options):
+    bus = planted(url, **options)
 
     @bus.subscribe(kind, group=group)
     async def note(event: kind) -> None:
@@ -58,7 +58,7 @@ class Between:
 async def test_a_group_created_during_a_trim_finds_its_whole_backlog(redis_url, redis_client, ours):
     """Everything was settled when the trim began: the step that cuts looks at the groups itself."""
     seen, late = [], []
-    bus, newcomer = serving(redis_url, seen), serving(redis_url, late, "late")
+    bus, newcomer = serving(redis_url, seen, claim_interval=60), serving(redis_url, late, "late")  # it trims by itself, else
 
     async def come():
         await redis_client.xgroup_create(STREAM, "late", "0")
@@ -163,7 +163,7 @@ async def test_an_event_cut_from_the_stream_under_its_running_handler_is_still_r
 
     async with bus, bus.consuming():
         await bus.publish(Note(name="only"))
-        await started.wait()
+        await until(started.is_set)
         await redis_client.execute_command("XTRIM", STREAM, "MAXLEN", "=", 0)
         await bus.consumers[0].beat.run_once()
         fail.set()

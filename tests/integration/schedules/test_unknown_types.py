@@ -93,7 +93,7 @@ async def test_a_skip_decided_before_the_type_was_declared_is_not_executed_after
         async with old.consuming():
             (consumer,) = old.consumers
             published = await old.publish(Parcel(name="parcel"))
-            await stop.reached.wait()
+            await until(stop.reached.is_set)
             async with new.consuming():
                 pass  # declared now
             if claimed:
@@ -119,7 +119,7 @@ async def test_a_skip_of_what_another_took_over_meanwhile_settles_nothing(redis_
     async with old, old.consuming():
         (consumer,) = old.consumers
         published = await old.publish(Parcel(name="parcel"))
-        await stop.reached.wait()
+        await until(stop.reached.is_set)
         await take_over(redis_client, published.entry_id)
         stop.release()
         await until(lambda: not len(consumer.in_hand))
@@ -185,7 +185,7 @@ async def test_a_copy_waits_for_the_busy_member_that_knows_it_and_is_not_won_by_
 
     async with capable, idle, capable.consuming():
         await capable.publish(Parcel(name="long"))
-        await busy.wait()
+        await until(busy.is_set)
         async with idle.consuming():
             (consumer,) = idle.consumers
             await capable.publish(Parcel(name="short"))
