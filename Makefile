@@ -26,8 +26,8 @@ check: $(VENV)/.dev ## Formatting, lint, types, floors
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-test: $(VENV)/.dev ## Run the tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run the tests, several at a time (ARGS="-k name" to choose, JOBS=0 for one by one)
+	$(BIN)/python -m pytest -n $(or $(JOBS),3) --dist worksteal $(ARGS)
 
 test-docker: $(VENV)/.dev ## Run the tests against redis:8 in a container
 	$(BIN)/python -m tests.in_docker $(ARGS)

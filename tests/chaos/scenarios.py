@@ -22,9 +22,8 @@ def _base(seed: str, plant: str) -> Setup:
 
 
 def _order(setup: Setup, seconds: float, *faults: Fault, poison: int = 0, **rest: float) -> Order:
-    return Order(
-        setup, seconds, counts={}, poison=poison, points=0.0, faults=tuple(sorted(faults, key=lambda each: each.at)), patience=patience
-    )
+    ordered = tuple(sorted(faults, key=lambda each: each.at))
+    return Order(setup, seconds, counts={}, poison=poison, points=0.0, faults=ordered, **{"patience": 15.0, **rest})
 
 
 class Scenarios:
