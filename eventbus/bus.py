@@ -278,7 +278,8 @@ class EventBus(Subscribes, Publishes):
 
         On a bus that is open already it consumes and drains, and leaves the closing to whoever opened it.
         What never started is handed to other workers at once. A second signal (another one, or the same
-        after half a second) cancels handlers instead of waiting for them; what they held is released. An application with signal handlers of its own uses `consuming()`.
+        after half a second) cancels handlers instead of waiting for them; what they held is released. An application
+        with signal handlers of its own uses `consuming()`.
 
         Raises:
             LifecycleError: It consumes already.

@@ -186,7 +186,7 @@ class Claimer:
         )
 
     async def _take(self, claimed: Claimed, *, private: bool, sent: float) -> None:
-        taken = self._intake.take_over(claimed.entries, private=private, token=claimed.token, sent=sent)
+        taken = self._intake.take_over(claimed.entries, private=private, token=claimed.token, sent=sent, claimed=True)
         self._counts.claimed += taken
         if claimed.cut:
             self._counts.trimmed += len(claimed.cut)

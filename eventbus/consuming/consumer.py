@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -10,7 +11,7 @@ import anyio
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.rooms import Rooms
-from eventbus.delivery import Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
+from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
 from eventbus.streams import Connections, Group, Wire
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Consumer:
         """Count how a delivery ended, decide what becomes of it, and have that written."""
         self._count(ended.ending)
         delivery.settling = True
-        decision = decide(delivery, ended, self.subscription.retry)
+        decision = self._decide(delivery, ended)
         match decision.outcome:
             case Outcome.ACK:
                 self.settler.add(delivery)
@@ -219,6 +220,14 @@ class Consumer:
                 self.in_hand.settled(delivery)
             case _:
                 self.mover.add(delivery, ended, decision)
+
+    def _decide(self, delivery: Delivery, ended: Ended) -> Decision:
+        try:
+            return decide(delivery, ended, self.subscription.retry)
+        except Exception:  # noqa: BLE001 - it must not end an executor
+            # The user's exception classes take part in it. Without the error the attempt still counts.
+            _log.exception("%s: what becomes of entry %s could not be told; it is retried", self.subscription, delivery.origin)
+            return decide(delivery, replace(ended, error=None), self.subscription.retry)
 
     def _count(self, ending: Ending) -> None:
         counts = self.counts

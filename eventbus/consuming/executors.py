@@ -135,13 +135,25 @@ class Executors:
         run = Run(current_task(), delivery)
         self._runs.add(run)
         try:
-            ended = await self._see_through(run)
+            ended = await self._see_through_safely(run)
         finally:
             self._runs.discard(run)
             self._gate.leave(delivery)
             if not self._runs:
                 self._idle.set()
         self._finish(delivery, ended)
+
+    async def _see_through_safely(self, run: Run) -> Ended:
+        try:
+            return await self._see_through(run)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            if self._being_ended():
+                raise
+            # A defect here, or a log filter of the user's: it must not end the executors with all they hold.
+            _log.error("%s: seeing a delivery through failed", self._subscription, exc_info=error)
+            return run.asked or Ended(Ending.RAISED, "seeing it through failed", error, run.type)
 
     async def _see_through(self, run: Run) -> Ended:
         if not self._gate.passes(run.delivery):
@@ -178,7 +190,7 @@ class Executors:
 
     async def _handle(self, run: Run, found: Ready) -> Ended:
         event_type = info(type(found.event)).type
-        context = Context(self._around, run.delivery, found.envelope, event_type)
+        run.context = context = Context(self._around, run.delivery, found.envelope, event_type)
         ended = _HANDLED
         try:
             await found.route.invoke(found.event, context)
@@ -223,7 +235,9 @@ class Executors:
         latency = None if found.envelope is None else found.envelope.age()
         try:
             observer(Handled(self._subscription, info(type(found.event)).type, ended.ending, seconds, latency))
-        except Exception:  # noqa: BLE001 - an onlooker's failure is not the event's
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - an onlooker's failure is not the event's
             _log.exception("an observer raised")
 
     async def _watch(self, timeout: float) -> None:

@@ -55,8 +55,23 @@ class Intake:
         self._counts.fetched += len(taken)
         self._work.put(taken)
 
-    def take_over(self, entries: Iterable[tuple[bytes, list[bytes] | None, int]], *, private: bool, token: str, sent: float) -> int:
+    def take_over(
+        self,
+        entries: Iterable[tuple[bytes, list[bytes] | None, int]],
+        *,
+        private: bool,
+        token: str,
+        sent: float,
+        claimed: bool,
+    ) -> int:
         """Take entries that were handed over before, each with its delivery count, before what waits.
+
+        Args:
+            entries: Ids, fields and delivery counts.
+            private: As `read`.
+            token: As `read`.
+            sent: As `read`.
+            claimed: They come from others, and have room of their own; else they count as what was read.
 
         Returns:
             How many of them were not in hand.
@@ -68,7 +83,7 @@ class Intake:
                 continue
             delivery = _delivery(entry_id, fields, private=private, token=token, sent=sent)
             delivery.count, delivery.claimed = count, True
-            if not self._adopted(delivery) and self._in_hand.take(delivery, taken_over=True):
+            if not self._adopted(delivery) and self._in_hand.take(delivery, taken_over=claimed):
                 taken.append(delivery)
         self._work.put_first(taken)
         return len(taken)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventbus.delivery import Decision, Outcome, carry, dead_letter, hop
-from eventbus.errors import BackendRefused
+from eventbus.errors import BackendRefused, BackendUnavailable
 from eventbus.streams import Copy, Destination, Moved
 
 if TYPE_CHECKING:
@@ -126,11 +126,13 @@ class Mover:
             BackendUnavailable: What is unanswered is kept and sent by the next pass.
             BackendRefused: Something was refused: the first of it. It is kept, too.
         """
-        refusals: list[BackendRefused] = []
+        refusals: list[Exception] = []
         for batch in _batches(self._open):
             try:
                 await self._send(batch)
-            except BackendRefused as error:
+            except BackendUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one copy must not hold up all others
                 refusals += await self._apart(batch, error)
         if not self._open:
             self._work.clear()
@@ -138,15 +140,17 @@ class Mover:
         if refusals:
             raise refusals[0]
 
-    async def _apart(self, batch: list[_Move], error: BackendRefused) -> list[BackendRefused]:
+    async def _apart(self, batch: list[_Move], error: Exception) -> list[Exception]:
         """After a refusal that may be about one copy alone: send each by itself. Returns what is still refused."""
-        if error.code != "ERR" or len(batch) == 1:
+        if len(batch) == 1 or (isinstance(error, BackendRefused) and error.code != "ERR"):
             return [error]
-        refusals: list[BackendRefused] = []
+        refusals: list[Exception] = []
         for each in batch:
             try:
                 await self._send([each])
-            except BackendRefused as again:
+            except BackendUnavailable:
+                raise
+            except Exception as again:  # noqa: BLE001 - as above
                 refusals.append(again)
         return refusals
 

@@ -119,6 +119,9 @@ class Promoter:
             if number:
                 counts.dead[reason] += number
                 _log.error("%d parked events are dead letters now (%s)", number, reason, extra={"eventbus": self._membership.about})
+        if promoted.spoiled:
+            about = {"eventbus": self._membership.about}
+            _log.error("%d parked entries have too many fields to be moved: redis-cli XDEL them", promoted.spoiled, extra=about)
         if promoted.missing:
             counts.trimmed += promoted.missing
             _log.error("%d parked events were deleted before they were due", promoted.missing, extra={"eventbus": self._membership.about})

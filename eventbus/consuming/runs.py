@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eventbus.delivery import Delivery, Ended
+    from eventbus.delivery import Context, Delivery, Ended
     from eventbus.delivery.handlers import Handler
 
 
@@ -20,6 +20,7 @@ class Run:
         task: The executor.
         delivery: What it sees to its end.
         handler: The handler that runs; None while the delivery waits at the gate.
+        context: What the handler was given.
         type: The event's type.
         since: When the handler started; the event loop's time.
         asked: How it is to end, once we asked it to; a handler's own result does not count any more then.
@@ -29,6 +30,7 @@ class Run:
     task: asyncio.Task[None]
     delivery: Delivery
     handler: Handler | None = None
+    context: Context | None = None
     type: str = ""
     since: float = 0.0
     asked: Ended | None = None
@@ -46,8 +48,8 @@ class Run:
 
     @property
     def in_thread(self) -> bool:
-        """Whether its handler runs in a thread, which nothing can stop."""
-        return self.handler is not None and not self.handler.asynchronous
+        """Whether its handler is in a thread just now, which nothing can stop."""
+        return self.context is not None and self.context.in_thread
 
     def start(self, handler: Handler, event_type: str) -> None:
         """Its handler starts now."""

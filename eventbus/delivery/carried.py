@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 ORIGIN: Final = b"ebentry"
 """The field our block begins with. What a publisher calls by one of our names stands before it, and is not read."""
 
+MOST: Final = 1_000_000
+"""What every larger count stands for: nobody counts that far, but somebody may write it."""
+
+LATEST: Final = 253_402_300_799_000
+"""The last millisecond of the year 9999."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
@@ -75,13 +81,13 @@ def _read(block: Sequence[bytes]) -> Carried:
     found = dict(zip(block[::2], block[1::2], strict=False))
     return Carried(
         entry=found.get(ORIGIN, b"").decode(errors="replace"),
-        attempts=_number(found.get(b"ebattempts")) or 0,
-        crashes=_number(found.get(b"ebcrashes")),
-        hops=_number(found.get(b"ebhops")) or 0,
-        hopped=_number(found.get(b"ebhopped")) or 0,
-        redrives=_number(found.get(b"ebredrives")) or 0,
+        attempts=_number(found.get(b"ebattempts"), MOST) or 0,
+        crashes=_number(found.get(b"ebcrashes"), MOST),
+        hops=_number(found.get(b"ebhops"), MOST) or 0,
+        hopped=_number(found.get(b"ebhopped"), LATEST) or 0,
+        redrives=_number(found.get(b"ebredrives"), MOST) or 0,
     )
 
 
-def _number(value: bytes | None) -> int | None:
-    return int(value) if value is not None and value.isdigit() and len(value) <= len(str(1 << 63)) else None
+def _number(value: bytes | None, most: int) -> int | None:
+    return min(most, int(value)) if value is not None and value.isdigit() and len(value) <= len(str(1 << 63)) else None

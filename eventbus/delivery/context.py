@@ -50,13 +50,14 @@ class Context:
     Attributes are read only. The context is valid while the handler runs.
     """
 
-    __slots__ = ("_around", "_delivery", "_envelope", "_type")
+    __slots__ = ("_around", "_delivery", "_envelope", "_type", "in_thread")
 
     def __init__(self, around: Surroundings, delivery: Delivery, envelope: Envelope | None, event_type: str) -> None:
         self._around = around
         self._delivery = delivery
         self._envelope = envelope
         self._type = event_type
+        self.in_thread = False  # a handler runs in a thread just now, which nothing can stop
 
     @property
     def id(self) -> str:

@@ -83,8 +83,12 @@ async def _call_in_thread(handler: Handler, event: Event, ctx: Context) -> Any:
     # Abandoned when cancelled: a thread cannot be stopped, and the caller must know at once that its
     # time is over. What the thread still does is nobody's success. A limiter for each call limits
     # nothing: the subscription's concurrency does, and anyio's 40 threads for the whole process must not.
-    result = await to_thread.run_sync(_counted, handler, event, ctx, abandon_on_cancel=True, limiter=CapacityLimiter(1))
-    # A plain callable may still hand back an awaitable (a lambda around a coroutine function does).
+    ctx.in_thread = True
+    try:
+        result = await to_thread.run_sync(_counted, handler, event, ctx, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+    finally:
+        ctx.in_thread = False
+    # A plain callable may still hand back an awaitable: a decorator around a coroutine function does, or a lambda.
     return await result if inspect.isawaitable(result) else result
 
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from eventbus.delivery.carried import FRESH, Carried
-from eventbus.errors import RetryLater
+from eventbus.errors import ConfigurationError, RetryLater
 
 if TYPE_CHECKING:
     from eventbus.delivery.delivery import Delivery
@@ -147,7 +147,7 @@ def carry(delivery: Delivery) -> Carried:
 
 
 def _after_run(carried: Carried, ended: Ended, retry: Retry) -> Decision:
-    later = ended.error if isinstance(ended.error, RetryLater) else None
+    later = _later(ended.error)
     if later is not None and not later.count:
         return Decision(Outcome.RETRY, carried, delay=later.after)
     carried = replace(carried, attempts=carried.attempts + 1)
@@ -160,6 +160,16 @@ def _after_run(carried: Carried, ended: Ended, retry: Retry) -> Decision:
     if ended.error is not None and not retry.covers(ended.error):
         return Decision(Outcome.DEAD, carried, reason="never")
     return Decision(Outcome.RETRY, carried, delay=retry.delay(carried.attempts))
+
+
+def _later(error: BaseException | None) -> RetryLater | None:
+    """What the handler asked for; None where it did not, or where a class derived from ours holds no such thing."""
+    if not isinstance(error, RetryLater):
+        return None
+    try:
+        return RetryLater(error.after, count=bool(error.count))
+    except (AttributeError, TypeError, ValueError, ConfigurationError):
+        return None
 
 
 def hop(delivery: Delivery, retry: Retry, *, now: float) -> Decision:

@@ -27,7 +27,7 @@ class Exponential:
     def __call__(self, attempt: int) -> float:
         """Seconds after so many failed runs."""
         try:
-            return min(self.most, self.first * self.factor ** (attempt - 1))
+            return min(self.most, self.first * float(self.factor) ** (attempt - 1))
         except OverflowError:
             return self.most
 

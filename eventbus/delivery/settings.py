@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 SHORTEST_LEASE: Final = 1.0
 """Seconds. A third of it passes between heartbeats, a sixth at most between tries to reconnect."""
 
+LONGEST_LEASE: Final = 3_600.0
+"""Seconds. A handler may run for days on any lease; a longer one only keeps a dead worker's events waiting, and is
+usually meant in milliseconds."""
+
 _N = TypeVar("_N", int, float)
 
 
@@ -71,6 +75,8 @@ def _lease(value: object) -> float:
     seconds = _seconds(value)
     if seconds < SHORTEST_LEASE:
         raise ValueError(f"at least {SHORTEST_LEASE:g} s are needed: heartbeats and reconnects are shares of it")
+    if seconds > LONGEST_LEASE:
+        raise ValueError(f"at most {LONGEST_LEASE:g} s: it is given in seconds, and handlers may run longer on any lease")
     return seconds
 
 

@@ -23,7 +23,7 @@ WINDOW: Final = 1000
 """Rows of the pending list that one claim looks at: about 2 ms of the server's time."""
 
 CLAIM_BYTES: Final = 4 << 20
-"""Bytes after which a claim takes no more, so that its reply does not hold up the heartbeat behind it."""
+"""Bytes after which a claim or a recovery takes no more, so that its reply does not hold up the heartbeat behind it."""
 
 
 class Moved(Enum):
@@ -117,6 +117,7 @@ class Promoted:
         dropped: Copies that were dropped, since nobody ever declared their type.
         newer: Copies that were dead-lettered: nobody declared their version.
         unhandled: Copies that were dead-lettered: no member that declares their type took them in time.
+        spoiled: Copies that no script can move, since they have too many fields; they are looked at in a minute again.
     """
 
     promoted: int
@@ -126,6 +127,7 @@ class Promoted:
     dropped: int
     newer: int
     unhandled: int
+    spoiled: int
 
 
 class EntryCommands:
@@ -270,11 +272,16 @@ class EntryCommands:
         rows = await self._wire.one("XPENDING", source, self.group.name, start, "+", PENDING_PAGE, self.consumer)
         return [row[0] for row in rows]
 
-    async def recover(self, ids: Sequence[bytes], *, private: bool) -> list[Recovered]:
-        """Read own pending entries again, keeping their delivery count."""
+    async def recover(self, ids: Sequence[bytes], *, private: bool) -> tuple[int, list[Recovered]]:
+        """Read own pending entries again, keeping their delivery count.
+
+        Returns:
+            How many of the ids were looked at (at least one; the rest is for another call), and what was found.
+        """
         source = self.group.source(private=private)
-        rows = await run_script(self._wire, "recover", (source,), (self.group.name, self.consumer, *ids))
-        return [Recovered(row[0], row[1], int(row[2])) for row in rows]
+        arguments: list[str | bytes | int] = [self.group.name, self.consumer, CLAIM_BYTES, *ids]
+        looked_at, rows = await run_script(self._wire, "recover", (source,), arguments)
+        return int(looked_at), [Recovered(row[0], row[1], int(row[2])) for row in rows]
 
     async def promote(self, types: Mapping[str, int], *, count: int, credit: int, unhandled: float, now: str) -> Promoted:
         """Promote parked copies that are due.

@@ -185,7 +185,7 @@ class GroupCommands:
         """Remove consumers that were silent for so many seconds and owe nothing; returns their names. One script."""
         group = self.group
         names = (group.stream, group.private, group.members)
-        return [name.decode() for name in await run_script(self._wire, "retire", names, (group.name, int(silence * 1000)))]
+        return [name.decode(errors="replace") for name in await run_script(self._wire, "retire", names, (group.name, int(silence * 1000)))]
 
     async def mend_due(self) -> int:
         """Give parked copies that have no due time one; returns how many had none. One script where none is missing."""
@@ -218,12 +218,12 @@ class GroupCommands:
             besides: Groups that are not asked about. Default none.
         """
         stream, everyone = self.group.stream, keys.groups(self.group.stream)
-        found = [name.decode() for name in await self._wire.one("SMEMBERS", everyone)]
+        found = [name.decode(errors="replace") for name in await self._wire.one("SMEMBERS", everyone)]
         others = sorted(name for name in found if name != self.group.name and name not in besides)
         pairs = [key for name in others for key in (keys.group(stream, name), keys.members(stream, name))]
         arguments = (service, int(silence * 1000), *others)
         names = await run_script(self._wire, "unserved", (everyone, *pairs), arguments)
-        return [name.decode() for name in names]
+        return [name.decode(errors="replace") for name in names]
 
     async def backlog(self) -> Backlog:
         """Count what the group has still to do, in both its streams.

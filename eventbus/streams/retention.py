@@ -59,8 +59,8 @@ async def trim(wire: Caller, stream: str, *, max_len: int | None, max_age: float
     limits = ("" if max_len is None else max_len, "" if max_age is None else int(max_age * 1000))
     flags = ("1" if hard else "0", "1" if exact else "0", EXACT_STEP)
     while True:
-        groups = sorted(name.decode() for name in await wire.one("SMEMBERS", keys.groups(stream)))
-        names = (stream, keys.groups(stream), *(keys.group(stream, name) for name in groups))
+        groups = sorted(await wire.one("SMEMBERS", keys.groups(stream)))
+        names: list[str | bytes] = [stream, keys.groups(stream), *(_hash(stream, name) for name in groups)]
         reply = await run_script(wire, "trim", names, (*limits, *flags, *groups))
         if reply == -1:  # a group came or went in between
             continue
@@ -68,3 +68,8 @@ async def trim(wire: Caller, stream: str, *, max_len: int | None, max_age: float
         if not reply[6]:
             missing, holding = (tuple(sorted(name.decode(errors="replace") for name in part)) for part in reply[4:6])
             return Trimmed(settled, unsettled, reply[2], reply[3].decode() or None, missing, holding)
+
+
+def _hash(stream: str, name: bytes) -> bytes:
+    """The key of a group's hash; a name that another hand wrote need not be UTF-8."""
+    return keys.group(stream, name.decode(errors="surrogateescape")).encode(errors="surrogateescape")

@@ -35,7 +35,7 @@ def script(name: str) -> Script:
     return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-async def run_script(wire: Caller, name: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+async def run_script(wire: Caller, name: str, keys: Sequence[str | bytes], arguments: Sequence[str | bytes | int]) -> Any:
     """Run a script.
 
     A restarted or promoted server has forgotten it and answers NOSCRIPT, having done nothing: then the

@@ -136,7 +136,7 @@ class Janitor:
     async def _name_unserved(self, topic: Topic, stream: str) -> None:
         seconds, _ = await self._wire.one("TIME")
         for name in await self._wire.one("SMEMBERS", keys.groups(stream)):
-            group = name.decode()
+            group = name.decode(errors="replace")
             served = await self._wire.one("HGET", keys.group(stream, group), "served")
             silent = 0.0 if served is None else int(seconds) - int(served) / 1000
             if silent >= UNSERVED:

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.chaos.faults import Fault
+    from tests.chaos.proxy import Link
     from tests.chaos.rig import Rig
 
 BUSY_WITHIN: Final = 1.0
 """Seconds to wait for a worker to run a handler, so that its death hurts."""
 
-TRAP: Final = 2.0
-"""Seconds to wait for the command that is to be cut or whose reply is to be lost."""
+TRAP: Final = 4.0
+"""Seconds to wait for the command that is to be cut or whose reply is to be lost, and for a connection."""
+
+LONGER: Final = 10.0
+"""Seconds that a fault of a link may last beyond its time until it has met something."""
 
 REDIS_BACK: Final = 60.0
 """Seconds for Redis to read its file again."""
@@ -143,29 +147,43 @@ class Attack:
         return sprung.is_set()
 
     async def _hole(self, fault: Fault) -> bool:
-        link = self._rig.links[fault.places[0]]
+        link = await self._connected(fault.places[0])
         self._note("invoke", "hole", fault.places[0])
         link.hits, link.swallows = 0, True
-        await asyncio.sleep(fault.seconds)
+        await self._until_hit(link, fault.seconds)
         link.swallows = False
         link.cut()
         self._note("ok", "hole", fault.places[0], hits=link.hits)
         return True
 
     async def _delay(self, fault: Fault) -> bool:
-        link = self._rig.links[fault.places[0]]
+        link = await self._connected(fault.places[0])
         self._note("invoke", "delay", fault.places[0])
         link.hits, link.late_by = 0, float(fault.detail)
-        await asyncio.sleep(fault.seconds)
+        await self._until_hit(link, fault.seconds)
         link.late_by = 0.0
         self._note("ok", "delay", fault.places[0], hits=link.hits)
         return True
 
     async def _split(self, fault: Fault) -> bool:
-        link = self._rig.links[fault.places[0]]
+        link = await self._connected(fault.places[0])
         self._note("invoke", "split", fault.places[0])
         link.hits, link.splits = 0, True
-        await asyncio.sleep(fault.seconds)
+        await self._until_hit(link, fault.seconds)
         link.splits = False
         self._note("ok", "split", fault.places[0], hits=link.hits)
         return True
+
+    async def _connected(self, name: str) -> Link:
+        """The link of a place, once somebody is connected there: its process may be dead at the moment."""
+        link, until = self._rig.links[name], time.monotonic() + TRAP
+        while not link.pairs and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        return link
+
+    async def _until_hit(self, link: Link, seconds: float) -> None:
+        """Let a fault last as long as it should, and longer where it has met nothing yet: its process may be stopped."""
+        await asyncio.sleep(seconds)
+        until = time.monotonic() + LONGER
+        while not link.hits and time.monotonic() < until:
+            await asyncio.sleep(0.02)

@@ -175,7 +175,7 @@ def _claims_in_hand(bus: Bus) -> Bus:
             if (claimed := await super().claim(private=private, **rest)) is None:
                 return None
             own = await self.held(private=private, after=None)
-            again = [(each.entry_id, each.fields, each.count) for each in await self.recover(own, private=private) if each.fields]
+            again = [(each.entry_id, each.fields, each.count) for each in (await self.recover(own, private=private))[1] if each.fields]
             return replace(claimed, entries=[*claimed.entries, *again])
 
     class InHand(bus.rooms.in_hand):

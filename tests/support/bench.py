@@ -36,10 +36,10 @@ class Bench:
         """Entries with these ids, one field each."""
         return [await self.do("XADD", key, each, "data", data) for each in ids]
 
-    async def give(self, *ids: str, to: str = "me", private: bool = False, idle: int = 0, count: int = 1) -> list[bytes]:
+    async def give(self, *ids: str, to: str = "me", private: bool = False, idle: int = 0, count: int = 1, data: str = "x") -> list[bytes]:
         """Entries that are pending with a consumer, for so many milliseconds, after so many hand-overs."""
         key = KEY.source(private=private)
-        await self.add(*ids, key=key)
+        await self.add(*ids, key=key, data=data)
         await self.do("XREADGROUP", "GROUP", KEY.name, to, "STREAMS", key, ">")
         for each in ids:
             await self.do("XCLAIM", key, KEY.name, to, 0, each, "IDLE", idle, "RETRYCOUNT", count, "JUSTID")

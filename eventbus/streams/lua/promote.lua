@@ -7,7 +7,7 @@
 --       knows and its highest version in turn
 -- Returns {copies promoted; milliseconds until the next is due, -1 for none; {{id, {field, value, …}}, …} that this
 --       consumer was given; due times without a copy; copies dropped, since nobody declared their type; copies
---       dead-lettered as "newer"; copies dead-lettered as "unhandled"}
+--       dead-lettered as "newer"; copies dead-lettered as "unhandled"; copies that no script can move, put off}
 --
 -- Atomic because: a copy must stand in one of the streams at every moment, and in one only. A copy that hops
 -- (the member that read it did not know its type) is promoted only by a member that knows it, which reads it in
@@ -20,7 +20,7 @@ for i = 7, #ARGV, 2 do mine[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
 local facts = redis.call('HMGET', KEYS[6], 'healed', 'lease')
 local incomplete = redis.call('EXISTS', KEYS[5]) == 0 or (facts[1] and now - tonumber(facts[1]) < tonumber(facts[2] or 0))
-local counts = {promoted = 0, missing = 0, dropped = 0, newer = 0, unhandled = 0}
+local counts = {promoted = 0, missing = 0, dropped = 0, newer = 0, unhandled = 0, spoiled = 0}
 local hopping, left, ordinary = {}, {}, {}
 
 local function value(fields, name, from, to)
@@ -75,7 +75,7 @@ local function hop(id, fields, ours)
     counts.dropped = counts.dropped + 1
   elseif known < version then
     bury(id, fields, 'newer', name)
-  elseif now - tonumber(value(fields, 'ebhopped', ours, #fields) or now) >= tonumber(ARGV[5]) then
+  elseif now - (tonumber(value(fields, 'ebhopped', ours, #fields)) or now) >= tonumber(ARGV[5]) then
     bury(id, fields, 'unhandled', name)
   else
     left[#left + 1] = id
@@ -88,6 +88,9 @@ for _, id in ipairs(ids) do
   if not entry then
     redis.call('ZREM', KEYS[2], id)
     counts.missing = counts.missing + 1
+  elseif #entry[2] > 7900 then  -- written by another hand: more than Lua's stack takes. It must not stop the others
+    redis.call('ZADD', KEYS[2], now + 60000, id)
+    counts.spoiled = counts.spoiled + 1
   else
     local ours = block(entry[2])
     if value(entry[2], 'ebhops', ours, #entry[2]) then
@@ -118,12 +121,14 @@ if #hopping > 0 then
 end
 for _, copy in ipairs(ordinary) do promote(copy[1], copy[2]) end
 
--- Copies that wait for a member that knows them must not hide what is due behind them.
+-- Copies that wait for a member that knows them must not hide what is due behind them, nor keep promoters busy: the
+-- more there are, the longer each is put off.
 if #left == limit then
-  for _, id in ipairs(left) do redis.call('ZADD', KEYS[2], now + 1000, id) end
+  local later = now + math.max(1000, math.floor(redis.call('ZCOUNT', KEYS[2], '-inf', now) / 2))
+  for _, id in ipairs(left) do redis.call('ZADD', KEYS[2], later, id) end
 end
 
 local following = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local wait = following[2] and math.max(0, tonumber(following[2]) - now) or -1
-if #ids == limit then wait = 0 end
-return {counts.promoted, wait, given, counts.missing, counts.dropped, counts.newer, counts.unhandled}
+if #ids == limit then wait = #left == limit and 50 or 0 end
+return {counts.promoted, wait, given, counts.missing, counts.dropped, counts.newer, counts.unhandled, counts.spoiled}

@@ -68,12 +68,16 @@ async def test_what_the_deadline_cancelled_starts_elsewhere_right_after_it_and_c
 
 @pytest.mark.promise(6)
 async def test_sigterm_upon_sigterm_loses_nothing_and_counts_no_attempt(one_url, redis_at):
-    """Workers come and go under load; each event is handled, and none is thought to have failed."""
+    """Workers come and go under load; each event is handled without waiting for a lease, and none is thought to have failed."""
     names = {each.name for each in errands(200)}
     async with EventBus(one_url, service="shop") as shop:
         await shop.publish_many(errands(200, "sleep 0.02"))
         ended, attempts = set(), set()
-        async with worker(one_url, waits=True) as second, worker(one_url, waits=True) as third, worker(one_url, concurrency=4) as first:
+        async with (
+            worker(one_url, waits=True, lease=20) as second,
+            worker(one_url, waits=True, lease=20) as third,
+            worker(one_url, lease=20, concurrency=4) as first,
+        ):
             for leaving, coming in ((first, second), (second, third)):
                 await leaving.said("ended", times=10)
                 leaving.process.terminate()

@@ -61,7 +61,7 @@ class Server:
 
     async def recover(self, ids, *, private):
         self.recovered.append((list(ids), private))
-        return [Recovered(each, [b"a", b"1"], 1) for each in ids]
+        return len(ids), [Recovered(each, [b"a", b"1"], 1) for each in ids]
 
 
 class Yard:

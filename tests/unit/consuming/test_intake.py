@@ -26,7 +26,7 @@ class Door:
         self.intake.read([(each, list(fields)) for each in ids], private=private, token=token, sent=sent)
 
     def take_over(self, *ids, fields=(b"a", b"1"), private=False, token="t", sent=1.0, count=2):
-        return self.intake.take_over([(each, list(fields), count) for each in ids], private=private, token=token, sent=sent)
+        return self.intake.take_over([(each, list(fields), count) for each in ids], private=private, token=token, sent=sent, claimed=True)
 
     @property
     def queue(self):
@@ -89,7 +89,7 @@ async def test_of_a_topics_entry_nothing_is_taken_off():
 async def test_what_was_cut_while_its_reply_was_lost_is_counted_and_said(caplog):
     """Its event is lost to this group; what came with it is not."""
     door = Door()
-    taken = door.intake.take_over([(b"1-0", None, 1), (b"2-0", [b"a", b"1"], 1)], private=False, token="t", sent=1.0)
+    taken = door.intake.take_over([(b"1-0", None, 1), (b"2-0", [b"a", b"1"], 1)], private=False, token="t", sent=1.0, claimed=True)
     assert (taken, door.counts.trimmed, door.queue) == (1, 1, [b"2-0"])
     assert "orders/charge: entry 1-0 was cut from the stream while it was pending: its event is lost to this group" in caplog.text
 

@@ -23,7 +23,7 @@ async def handler(event): ...
 
 
 def promoted(count=0, *, wait=None, given=(), missing=0, dropped=0, newer=0, unhandled=0):
-    return Promoted(count, wait, list(given), missing, dropped, newer, unhandled)
+    return Promoted(count, wait, list(given), missing, dropped, newer, unhandled, 0)
 
 
 class Server:

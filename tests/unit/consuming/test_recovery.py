@@ -34,7 +34,7 @@ class Server:
         self.asked.append((list(ids), private))
         if self.fails:
             raise self.fails
-        return [Recovered(each, None if each in self.cut else [b"a", b"1"], 1) for each in ids]
+        return len(ids), [Recovered(each, None if each in self.cut else [b"a", b"1"], 1) for each in ids]
 
 
 class Office:

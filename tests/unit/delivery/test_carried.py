@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventbus.delivery import Carried, split
-from eventbus.delivery.carried import FRESH
+from eventbus.delivery.carried import FRESH, MOST
 from eventbus.streams.packing import MOST_VALUES, REST, packed
 
 FULL = Carried(entry="1700-3", attempts=2, crashes=1, hops=3, hopped=1_700_000_000_123, redrives=4)
@@ -18,7 +18,7 @@ names = st.sampled_from([b"ebentry", b"ebattempts", b"ebcrashes", b"ebhops", b"e
     max_size=6
 )
 originals = st.lists(st.tuples(names, st.binary(max_size=6)), max_size=8).map(lambda pairs: [part for pair in pairs for part in pair])
-numbers = st.integers(0, 1 << 63)
+numbers = st.integers(0, MOST)
 carrieds = st.builds(
     Carried,
     entry=st.from_regex(r"\A[0-9]{1,13}-[0-9]{1,5}\Z"),
