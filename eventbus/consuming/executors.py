@@ -70,6 +70,7 @@ class Executors:
         self._finish = finish
         self._observers = observers
         self._runs: set[Run] = set()
+        self._unfinished: set[Delivery] = set()
         self._idle = asyncio.Event()
         self._scope = anyio.CancelScope()
 
@@ -86,6 +87,7 @@ class Executors:
         """Keep the executors standing until cancelled."""
         async with anyio.create_task_group() as tasks:
             self._scope = tasks.cancel_scope
+            self._take_up()
             alive()
             variables = copy_context()
             for _ in range(self._subscription.concurrency):
@@ -124,11 +126,21 @@ class Executors:
     async def _stand(self, tasks: TaskGroup, variables: Variables) -> None:
         while True:
             delivery = await self._work.get()
+            self._unfinished.add(delivery)
             await self._execute(delivery)
+            self._unfinished.discard(delivery)
             if _changed(variables):
                 # The handler left a context variable behind: a successor with the old ones takes over.
                 _ = variables.run(tasks.start_soon, self._stand, tasks, variables)
                 return
+
+    def _take_up(self) -> None:
+        """What executors before these had in hand when they failed starts again: nobody else could ever take it."""
+        running = {run.delivery for run in self._runs}
+        for delivery in self._unfinished - running:
+            delivery.claimed = True  # its start is counted first: it may be what they failed of
+            self._work.put_first([delivery])
+        self._unfinished &= running
 
     async def _execute(self, delivery: Delivery) -> None:
         """See one delivery to its end; whatever happens, it is finished exactly once."""

@@ -81,7 +81,7 @@ class Shift:
         deadline = min(deadline, anyio.current_time()) + GRACE
         consumer.executors.cut()
         if not ended.is_set():
-            await self._settle(deadline - LATER_STEPS * SHORTEST)
+            await self._settle(deadline)
         running = consumer.executors.running
         closed = await self.supervisor.close()
         consumer.end()
@@ -93,7 +93,7 @@ class Shift:
     async def _settle(self, deadline: float) -> None:
         consumer = self.consumer
         await self._step("ending cancelled handlers", consumer.executors.wait_until_idle, deadline - GRACE / 2)
-        await self._step("settling what ended", consumer.flush, deadline)
+        await self._step("settling what ended", consumer.flush, deadline - LATER_STEPS * SHORTEST)
 
     async def _step(self, doing: str, step: Callable[[], Awaitable[None]], deadline: float) -> None:
         """Take a step of the way down; one that fails is said, and does not stop those that follow."""
@@ -105,6 +105,8 @@ class Shift:
             _log.error("%s: %s did not end within %.1f s", self._about, doing, seconds)
         except BackendError as error:
             _log.warning("%s: %s failed: %s", self._about, doing, error)
+        except Exception:  # noqa: BLE001 - a defect in one step must not keep the others from being taken
+            _log.exception("%s: %s failed", self._about, doing)
 
     def _stuck(self, deaf: int) -> int:
         """Say which handlers nothing can end."""

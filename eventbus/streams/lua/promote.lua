@@ -68,7 +68,7 @@ local function hop(id, fields, ours)
   local known = tonumber(redis.call('HGET', KEYS[5], name) or -1)
   if (mine[name] or -1) >= version then
     hopping[#hopping + 1] = {id, fields}
-  elseif incomplete then
+  elseif incomplete or (name == '' and value(fields, 'ebrest', ours, #fields)) then
     left[#left + 1] = id
   elseif known < 0 then
     remove(id)

@@ -643,3 +643,28 @@ async def test_a_handler_may_end_the_program(end):
         await run
     assert ran.is_set()
     assert floor.ended == []
+
+
+async def test_what_executors_held_when_they_failed_starts_again_with_the_next():
+    """Nobody else could take it: it is in hand, and its lease is renewed. Its start is counted first then."""
+    runs = []
+
+    async def handler(event: OrderCreated):
+        runs.append(event.order_id)
+
+    floor = Floor(handler, concurrency=2)
+    finish, failures = floor.executors._finish, [RuntimeError("a defect")]
+
+    def failing(finished, ended):
+        if failures:
+            raise failures.pop()
+        finish(finished, ended)
+
+    floor.executors._finish = failing
+    (one,) = floor.put("o-1")
+    with pytest.RaisesGroup(RuntimeError):
+        await floor.executors.run(lambda: None)
+    assert (floor.ended, one.claimed) == ([], False)
+    async with floor.open():
+        assert await floor.after(1) == [Ending.HANDLED]
+    assert (runs, one.claimed) == (["o-1", "o-1"], True)
