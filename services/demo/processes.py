@@ -57,8 +57,7 @@ class Worker:
 
         SIGTERM itself ends a process that is still starting, which is in order: it holds nothing yet.
         """
-        expected = (None, -signal.SIGKILL) if self.killed else (None, 0, -signal.SIGTERM)
-        return self.told is not None and self.process.returncode not in expected
+        return self.told is not None and not self.killed and self.process.returncode not in (None, 0, -signal.SIGTERM)
 
     def stop(self) -> None:
         """Tell it to leave: SIGTERM, once."""
