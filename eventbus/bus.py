@@ -72,13 +72,14 @@ class EventBus(Subscribes, Publishes):
     Attributes:
         middleware: The layers; may be changed until the bus opens.
         on_published: Called with each event and its `Published` after Redis confirmed it, on the event loop:
-            for counters and audits. Must not block; what it raises, `publish` raises. Not called for what
-            `blocking()` publishes, which happens on a loop of its own.
+            for counters and audits. Also where the publish then raises: for what `PublishIncomplete.written` or
+            a `DurabilityNotReached` names. Must not block; what it raises, `publish` raises. Not called for what
+            `blocking()` publishes, which happens on a loop of its own, nor for a publish that was cancelled.
         observers: Called with a `Handled` after each run of a handler, on the event loop: for metrics. May be
             changed until the bus consumes. Must not block.
         rooms: What consumers are put together from; a subclass of the bus may put other rooms in their place.
-        publishes: The publisher's class, likewise.
-        tidies: The janitor's class, likewise.
+        publisher_class: The publisher's class, likewise.
+        janitor_class: The janitor's class, likewise.
         stuck: Handlers that were still running when the last `run` or `consuming` ended, since they ignored
             their cancel or sat in a thread: only the end of the process ends them.
 
@@ -87,8 +88,8 @@ class EventBus(Subscribes, Publishes):
     """
 
     rooms: ClassVar[Rooms] = Rooms()
-    publishes: ClassVar[type[Publisher]] = Publisher
-    tidies: ClassVar[type[Janitor]] = Janitor
+    publisher_class: ClassVar[type[Publisher]] = Publisher
+    janitor_class: ClassVar[type[Janitor]] = Janitor
 
     def __init__(
         self,
@@ -206,7 +207,9 @@ class EventBus(Subscribes, Publishes):
             settings = self.settings()
             topics = Topics()
             self._subscriptions = compile_subscriptions(self.declarations, settings, middleware=self.middleware, topics=topics)
-            self._runtime = await Runtime.open(settings, topics, rooms=self.rooms, publishes=self.publishes, tidies=self.tidies)
+            self._runtime = await Runtime.open(
+                settings, topics, rooms=self.rooms, publisher_class=self.publisher_class, janitor_class=self.janitor_class
+            )
         except BaseException:
             self._state = before
             raise

@@ -24,7 +24,7 @@ No message holds a payload, a password or a whole url.
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -180,7 +180,7 @@ class RetryLater(Signal):
 
     def __init__(self, after: float | timedelta, *, count: bool = True) -> None:
         seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+        if not _is_span(seconds):
             raise ConfigurationError(f"RetryLater({after!r}): give seconds from 0, or a timedelta")
         super().__init__(f"handle again after {seconds:g} s")
         self.after = float(seconds)
@@ -197,3 +197,8 @@ class Reject(Signal):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or "rejected by its handler")
         self.reason = reason
+
+
+def _is_span(value: object) -> bool:
+    """A finite number from 0; annotations promise nothing about what a program hands in."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventbus.delivery import PUBLISH_TIMEOUT, Published
+from eventbus.errors import DurabilityNotReached, PublishIncomplete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from eventbus.delivery import Durability
     from eventbus.events import Event, Topic
@@ -76,9 +77,13 @@ class Publishes:
             One XADD. With a durability one WAITAOF or WAIT more, shared by what is published together, on
             a connection that is opened for that durability when first needed.
         """
-        published = await self._open_publisher().publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
-        for observe in self.on_published:
-            observe(event, published)
+        publisher = self._open_publisher()
+        try:
+            published = await publisher.publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        except DurabilityNotReached as error:
+            self._tell(event, error.published)
+            raise
+        self._tell(event, published)
         return published
 
     async def publish_many(
@@ -117,9 +122,31 @@ class Publishes:
             One XADD an event, in writes of up to 500; with a durability up to 5,000, and one WAITAOF or
             WAIT for each write.
         """
-        batch = list(events)
-        records = await self._open_publisher().publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability)
-        for observe in self.on_published:
-            for event, published in zip(batch, records, strict=True):
-                observe(event, published)
+        batch, publisher = list(events), self._open_publisher()
+        try:
+            records = await publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        except PublishIncomplete as error:
+            for event, published in _confirmed(batch, error):
+                self._tell(event, published)
+            raise
+        for event, published in zip(batch, records, strict=True):
+            self._tell(event, published)
         return records
+
+    def _tell(self, event: Event, published: Published) -> None:
+        for observe in self.on_published:
+            observe(event, published)
+
+
+def _confirmed(batch: Sequence[Event], error: PublishIncomplete) -> list[tuple[Event, Published]]:
+    """The events of a batch that Redis confirmed, in their order, those included that are not as durable as was asked."""
+    failed = {each.index: each.error for each in (*error.refused, *error.unknown)}
+    written = iter(error.written)
+    found: list[tuple[Event, Published]] = []
+    for index, event in enumerate(batch):
+        trouble = failed.get(index)
+        if trouble is None:
+            found.append((event, next(written)))
+        elif isinstance(trouble, DurabilityNotReached):
+            found.append((event, trouble.published))
+    return found

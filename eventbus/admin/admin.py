@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
-from eventbus.admin.counting import UNSERVED, Unserved
 from eventbus.admin.dead_letters import DeadLetters
 from eventbus.admin.group_changes import abandon, rename
 from eventbus.admin.groups import STREAM, describe_groups, kind_of, list_pending
@@ -14,7 +12,7 @@ from eventbus.admin.replies import glob_escaped, pairs, seconds_since, text
 from eventbus.admin.trimming import check_limits, plan
 from eventbus.errors import BackendRefused, NotFound
 from eventbus.events import Topic, check_name
-from eventbus.streams import Group, Wire, keys, trim
+from eventbus.streams import Group, Wire, keys, server_time, trim
 from eventbus.streams.probe import parse_info
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventbus.admin.group_changes import Owed
-    from eventbus.admin.records import GroupInfo
     from eventbus.streams import Connections, Trimmed
 
 ADMIN_TIMEOUT: Final = 30.0
@@ -66,13 +63,14 @@ class Admin:
         """The stream of a topic."""
         return self._prefix + Topic.of(topic).name
 
+    def no_topic(self, topic: str | Topic) -> NotFound:
+        """What to raise where a topic is not there, with the stream that was looked for."""
+        return NotFound(f"there is no topic {Topic.of(topic).name!r} (stream {self.stream(topic)!r}) on this server")
+
     async def server(self) -> ServerInfo:
         """Say what the server is and how much memory it uses. One INFO."""
-        report = (await self._wire.one("INFO")).decode(errors="replace")
-        facts = parse_info(report)
-        values = dict(line.split(":", 1) for line in report.splitlines() if ":" in line)
-        version = ".".join(map(str, facts.version))
-        return ServerInfo(facts.product, version, int(values.get("used_memory", "0")), facts.maxmemory or None)
+        facts = parse_info((await self._wire.one("INFO")).decode(errors="replace"))
+        return ServerInfo(facts.product, facts.version_text, facts.memory, facts.maxmemory or None)
 
     async def topics(self) -> list[TopicSummary]:
         """List the topics that have or had a group of eventbus, by name.
@@ -80,9 +78,9 @@ class Admin:
         A topic that was only published to is not found here: its stream looks like any other.
 
         Redis cost:
-            A SCAN over the whole database, then six commands a topic.
+            A SCAN over the whole database and a TIME, then five commands a topic.
         """
-        now = await self._now()
+        now = await server_time(self._wire)
         return [await self._summary(stream, now) for stream in sorted(await self._streams())]
 
     async def topic(self, topic: str | Topic) -> TopicInfo | None:
@@ -95,7 +93,7 @@ class Admin:
         stream = self.stream(topic)
         if await kind_of(self._wire, stream) == "none":
             return None
-        now = await self._now()
+        now = await server_time(self._wire)
         ours = {text(name) for name in await self._wire.one("SMEMBERS", keys.groups(stream))}
         groups = await describe_groups(self._wire, stream, ours, now=now)
         return TopicInfo(
@@ -141,18 +139,13 @@ class Admin:
         Redis cost:
             A SCAN over the whole database, then three commands a group.
         """
-        stream, now, found = self.stream(topic), await self._now(), list[DeadGroup]()
+        stream, now, found = self.stream(topic), await server_time(self._wire), list[DeadGroup]()
         head = keys.dead(stream, "")
         for key in sorted(await self._scan(f"{glob_escaped(head)}*", STREAM)):
             oldest, newest = [await self._edge(key, now, newest=newest) for newest in (False, True)]
             if oldest is not None and newest is not None:
                 found.append(DeadGroup(key.removeprefix(head), await self._wire.one("XLEN", key), oldest, newest))
         return found
-
-    async def groups(self, topic: str | Topic) -> tuple[GroupInfo, ...] | None:
-        """Describe the groups of a topic, or answer None where there is no such stream. Costs what `topic` costs."""
-        found = await self.topic(topic)
-        return None if found is None else found.groups
 
     async def rename_group(self, topic: str | Topic, old: str, new: str) -> None:
         """Give a group another name: the new one begins where the old one stands.
@@ -194,23 +187,6 @@ class Admin:
         """
         return await abandon(self._wire, Topic.of(topic).name, self._group(topic, group), dry_run=dry_run)
 
-    async def unserved(self, older_than: float = UNSERVED) -> list[Unserved]:
-        """Name the groups that nobody has served for so many seconds (default a day): they hold back trimming.
-
-        One of which eventbus knows nothing any more (its hash is lost) has `seconds` infinite.
-
-        Redis cost:
-            A SCAN over the whole database, then a command a topic and a command a group.
-        """
-        now, found = await self._now(), list[Unserved]()
-        for stream in sorted(await self._streams()):
-            for name in sorted(map(text, await self._wire.one("SMEMBERS", keys.groups(stream)))):
-                served = await self._wire.one("HGET", keys.group(stream, name), "served")
-                age = math.inf if served is None else max(0.0, now - float(served)) / 1000
-                if age >= older_than:
-                    found.append(Unserved(stream[len(self._prefix) :], name, age))
-        return found
-
     async def trim(
         self,
         topic: str | Topic,
@@ -243,9 +219,9 @@ class Admin:
         check_limits(max_len, max_age)
         stream = self.stream(topic)
         if await kind_of(self._wire, stream) == "none":
-            raise NotFound(f"there is no topic {Topic.of(topic).name!r} (stream {stream!r}) on this server")
+            raise self.no_topic(topic)
         if dry_run:
-            return await plan(self._wire, stream, max_len=max_len, max_age=max_age, hard=hard, now=await self._now())
+            return await plan(self._wire, stream, max_len=max_len, max_age=max_age, hard=hard, now=await server_time(self._wire))
         return await trim(self._wire, stream, max_len=max_len, max_age=max_age, hard=hard, exact=exact)
 
     def _group(self, topic: str | Topic, group: str) -> Group:
@@ -260,7 +236,7 @@ class Admin:
 
     async def now(self) -> float:
         """The server's clock, which writes the entry ids, in seconds since 1970."""
-        return await self._now() / 1000
+        return await server_time(self._wire) / 1000
 
     async def _streams(self) -> set[str]:
         """The streams whose `{t}:groups` exists."""
@@ -302,8 +278,3 @@ class Admin:
         except BackendRefused:
             return None  # managed Redis may not allow it; everything else is still worth showing
         return used
-
-    async def _now(self) -> int:
-        """The server's clock in milliseconds, which wrote the entry ids."""
-        seconds, microseconds = await self._wire.one("TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -10,9 +9,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
-from eventbus.admin.counting import GroupCensus, Unserved, ask, count_group, find_unserved
+from eventbus.admin.asking import ask
+from eventbus.admin.counting import GroupCensus, Unserved, count_group, find_unserved
+from eventbus.admin.replies import Heartbeat
 from eventbus.errors import BackendRefused
 from eventbus.streams import Wire, keys
+from eventbus.streams.clock import in_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,14 +34,7 @@ STALE: Final = 3 * INTERVAL
 """Seconds after which a counting is not shown any more: an old number looks like a calm group."""
 
 
-class Member(NamedTuple):
-    """A heartbeat: when (the server's milliseconds), and for how long it stands (seconds)."""
-
-    time: float
-    lease: float
-
-
-def elected(members: Mapping[bytes, Member], name: bytes) -> bool:
+def elected(members: Mapping[bytes, Heartbeat], name: bytes) -> bool:
     """Choose who counts: of the members that live, the one with the smallest name. Pure.
 
     A member lives when its heartbeat is less than its lease older than the newest one. Not older than now: at
@@ -74,8 +69,8 @@ class Census:
         BackendUnavailable: `run` raises and is started again by the supervisor. A refusal (a key of another
         type, a restricted user) costs that group's numbers and a line in the log.
     Redis cost:
-        One connection. Every `interval` for each group: HGETALL and TIME; in the elected process ten commands
-        more, and one for each other group of the topic; where the server does not know the lag, up to 11
+        One connection. Every `interval` for each group: HGETALL and TIME; in the elected process eleven
+        commands more, and one for each group of the topic; where the server does not know the lag, up to 11
         XRANGEs of 100 entries, payloads included.
 
     Args:
@@ -149,7 +144,7 @@ class Census:
                 if not elected(members, name.encode()):
                     continue
                 counted = await count_group(wire, subscription, now)
-                others = await find_unserved(wire, subscription, now)
+                others = await find_unserved(wire, subscription)
             except BackendRefused as error:
                 self._say_refused(subscription, error)
                 continue
@@ -175,16 +170,8 @@ class Census:
             _log.warning("%s cannot be counted for metrics: %s", subscription, error)
 
 
-async def _look(wire: Wire, subscription: Subscription) -> tuple[dict[bytes, Member], int]:
+async def _look(wire: Wire, subscription: Subscription) -> tuple[dict[bytes, Heartbeat], int]:
     """The heartbeats of a group, and the server's time in milliseconds."""
     flat, clock = await ask(wire, ("HGETALL", keys.members(subscription.stream, subscription.group)), ("TIME",))
-    found = ((who, _member(raw)) for who, raw in zip(flat[::2], flat[1::2], strict=True))
-    return {who: member for who, member in found if member is not None}, int(clock[0]) * 1000 + int(clock[1]) // 1000
-
-
-def _member(raw: bytes) -> Member | None:
-    try:
-        found = json.loads(raw)
-        return Member(float(found["time"]), float(found["lease"]))
-    except (ValueError, TypeError, KeyError):
-        return None  # not one of ours
+    found = ((who, Heartbeat.read(raw)) for who, raw in zip(flat[::2], flat[1::2], strict=True))
+    return {who: beat for who, beat in found if beat is not None}, in_milliseconds(clock)

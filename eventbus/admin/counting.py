@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from eventbus.admin.lag import count_lag
-from eventbus.admin.records import Lag
+from eventbus.admin.asking import ABSENT, ask
+from eventbus.admin.lag import lag_of
 from eventbus.admin.replies import pairs, seconds_since, text
-from eventbus.errors import BackendRefused
-from eventbus.streams import keys, pack
+from eventbus.streams import UNSERVED, keys, silences
 
 if TYPE_CHECKING:
+    from eventbus.admin.records import Lag
     from eventbus.delivery import Subscription
     from eventbus.streams import Wire
 
-LAG_LIMIT: Final = 1_000
+CENSUS_LIMIT: Final = 1_000
 """Entries after which counting a lag stops. Less than `eventbus info` counts, since this comes again and again."""
 
-LAG_PAGE: Final = 100
+CENSUS_PAGE: Final = 100
 """Entries fetched at a time: at most 100 MiB where every entry is as large as they may be."""
-
-UNSERVED: Final = 86_400.0
-"""Seconds without any heartbeat after which a group is named: a day, so that no deploy and no night does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +92,7 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         ("ZCOUNT", keys.due(stream, group), "-inf", now),
         ("XLEN", keys.dead(stream, group)),
         ("HGET", keys.group(stream, group), "cut"),
+        passing_over=ABSENT,
     )
     row = next((row for row in map(pairs, rows or ()) if text(row["name"]) == group), None)
     if row is None or topic is None:
@@ -105,7 +103,7 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         topic=subscription.topic,
         group=group,
         length=length,
-        lag=await _lag(wire, stream, row),
+        lag=await lag_of(wire, stream, row, limit=CENSUS_LIMIT, page=CENSUS_PAGE),
         pending=sum(pending[0] for pending in both),
         oldest_pending=max((seconds_since(pending[1].decode(), now) for pending in both if pending[0]), default=0.0),
         retry_entries=retry_entries,
@@ -116,29 +114,8 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
     )
 
 
-async def find_unserved(wire: Wire, subscription: Subscription, now: int) -> list[Unserved]:
-    """Name the other groups of a topic that nobody has served for a day."""
-    stream = subscription.stream
-    (names,) = await ask(wire, ("SMEMBERS", keys.groups(stream)))
-    others = sorted(each for each in map(text, names) if each != subscription.group)
-    served = await ask(wire, *(("HGET", keys.group(stream, each), "served") for each in others))
-    ages = [(each, (now - float(when)) / 1000) for each, when in zip(others, served, strict=True) if when is not None]
-    return [Unserved(subscription.topic, each, age) for each, age in ages if age >= UNSERVED]
-
-
-async def _lag(wire: Wire, stream: str, row: dict[str, Any]) -> Lag:
-    known: int | None = row.get("lag")  # 6.2 has none; NULL after an XDEL of an entry that was not delivered
-    if known is not None:
-        return Lag(known)
-    return await count_lag(wire, stream, row["last-delivered-id"].decode(), limit=LAG_LIMIT, page=LAG_PAGE)
-
-
-async def ask(wire: Wire, *commands: tuple[str | int, ...]) -> list[Any]:
-    """Send commands in one write. What is missing is None: no such key, or no such group."""
-    replies = await wire.call([pack(*command) for command in commands]) if commands else []
-    for index, reply in enumerate(replies):
-        if isinstance(reply, BackendRefused):
-            if reply.code not in ("ERR", "NOGROUP"):  # XINFO of a key that is not there answers ERR
-                raise reply
-            replies[index] = None
-    return replies
+async def find_unserved(wire: Wire, subscription: Subscription) -> list[Unserved]:
+    """Name the other groups of a topic that nobody has served for a day; not those of which no heartbeat is known."""
+    found = await silences(wire, subscription.stream)
+    others = {group: silent for group, silent in found.items() if group != subscription.group and silent is not None}
+    return [Unserved(subscription.topic, group, silent) for group, silent in others.items() if silent >= UNSERVED]

@@ -26,8 +26,10 @@ Which: TypeAlias = "Filter | str | Iterable[str]"
 """Dead letters: those a filter means, one by its id, or several by their ids."""
 
 EVERY: Final = Filter()
+"""All of them."""
+
 PAGE: Final = 250
-"""Dead letters described in one call."""
+"""Dead letters described in one call, which reads them whole inside the server: so that many do not hold it up."""
 
 WHOLE: Final = 20
 """Dead letters fetched whole in one call: at most 20 MiB where every entry is as large as they may be."""

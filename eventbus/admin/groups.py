@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventbus.admin.lag import count_lag
-from eventbus.admin.records import ConsumerInfo, GroupInfo, Lag, PendingEntry, PendingInfo
-from eventbus.admin.replies import pairs, text
+from eventbus.admin.asking import ask
+from eventbus.admin.lag import lag_of
+from eventbus.admin.records import ConsumerInfo, GroupInfo, PendingEntry, PendingInfo
+from eventbus.admin.replies import Heartbeat, pairs, text
 from eventbus.errors import BackendRefused
-from eventbus.streams import keys, pack
+from eventbus.streams import keys
 
 if TYPE_CHECKING:
     from eventbus.streams import Wire
 
-
 STREAM: Final = "stream"
+"""What TYPE answers of one."""
 
 
 async def kind_of(wire: Wire, key: str) -> str:
@@ -38,7 +38,7 @@ async def describe_groups(wire: Wire, stream: str, ours: set[str], *, now: int) 
 
 
 async def _describe(wire: Wire, stream: str, row: dict[str, Any], ours: set[str], now: int) -> GroupInfo:
-    name, last = text(row["name"]), row["last-delivered-id"].decode()
+    name = text(row["name"])
     private = keys.retry(stream, name)
     has_private = await kind_of(wire, private) == STREAM  # a group of another program has none
     consumers = await _consumers(wire, stream, row["name"])
@@ -46,9 +46,9 @@ async def _describe(wire: Wire, stream: str, row: dict[str, Any], ours: set[str]
     about = await _about(wire, stream, name, now)
     return GroupInfo(
         name=name,
-        lag=await _lag(wire, stream, row, last),
+        lag=await lag_of(wire, stream, row),
         pending=row["pending"],
-        last_delivered=last,
+        last_delivered=row["last-delivered-id"].decode(),
         retry_entries=await wire.one("XLEN", private) if has_private else 0,
         retry_pending=sum(each["pending"] for each in retrying.values()),
         consumers=_joined(consumers, retrying),
@@ -69,7 +69,7 @@ class _About(NamedTuple):
 
 
 async def _about(wire: Wire, stream: str, name: str, now: int) -> _About:
-    parked, due, dead, beats, facts = await _replies(
+    parked, due, dead, beats, facts = await ask(
         wire,
         ("XLEN", keys.parked(stream, name)),
         ("ZCOUNT", keys.due(stream, name), "-inf", now),
@@ -78,30 +78,12 @@ async def _about(wire: Wire, stream: str, name: str, now: int) -> _About:
         ("HMGET", keys.group(stream, name), "served", "lease", "cut"),
     )
     served, lease, cut = (float(fact or 0) for fact in facts)
-    living = sum(_lives(beat, now, lease) for beat in beats)
+    living = sum(_lives(Heartbeat.read(beat), now, lease) for beat in beats)
     return _About(parked, due, dead, living, max(0.0, now - served) / 1000 if served else None, int(cut))
 
 
-def _lives(beat: bytes, now: int, lease: float) -> bool:
-    try:
-        found = json.loads(beat)
-        return bool(now - found["time"] < max(lease, found["lease"] * 1000))
-    except (ValueError, TypeError, KeyError):
-        return False  # not one of ours
-
-
-async def _replies(wire: Wire, *commands: tuple[str | int, ...]) -> list[Any]:
-    """Send commands in one write; raises where one was refused."""
-    replies = await wire.call([pack(*command) for command in commands])
-    for reply in replies:
-        if isinstance(reply, BackendRefused):
-            raise reply
-    return replies
-
-
-async def _lag(wire: Wire, stream: str, row: dict[str, Any], last: str) -> Lag:
-    known = row.get("lag")
-    return Lag(known) if known is not None else await count_lag(wire, stream, last)
+def _lives(beat: Heartbeat | None, now: int, lease: float) -> bool:
+    return beat is not None and now - beat.time < max(lease, beat.lease * 1000)
 
 
 async def _consumers(wire: Wire, stream: str, group: bytes) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.admin.records import Lag
 
@@ -16,7 +16,15 @@ PAGE: Final = 500
 """Entries fetched at a time: at most 500 MiB where every entry is as large as they may be, not 10 GiB."""
 
 
-async def count_lag(wire: Wire, stream: str, last_delivered: str, *, limit: int = LAG_LIMIT, page: int = PAGE) -> Lag:
+async def lag_of(wire: Wire, stream: str, row: dict[str, Any], *, limit: int = LAG_LIMIT, page: int = PAGE) -> Lag:
+    """The lag of a group from its row of XINFO GROUPS, counted where Redis does not say it; see `count_lag`."""
+    known: int | None = row.get("lag")  # 6.2 has none; NULL after an XDEL of an entry that was not delivered
+    if known is not None:
+        return Lag(known)
+    return await count_lag(wire, stream, row["last-delivered-id"].decode(), limit=limit, page=page)
+
+
+async def count_lag(wire: Wire, stream: str, last_delivered: str, *, limit: int, page: int) -> Lag:
     """Count the entries after an id.
 
     Redis before 7.0 has no lag, later ones answer NULL once an entry was deleted that the group was not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,7 @@ import orjson
 
 from eventbus.admin.replies import before
 from eventbus.delivery import split
+from eventbus.delivery.carried import MOST, block_at, number
 from eventbus.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 
     from eventbus.streams.dead_letters import LetterRow
 
-ORIGIN: Final = b"ebentry"
-"""The field that what we wrote begins with."""
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?", re.ASCII)
+_TEXTS: Final = ("type", "reason", "error", "message", "group", "consumer", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def read_row(row: LetterRow) -> DeadLetter:
 
 def read_entry(entry_id: bytes, fields: Sequence[bytes]) -> DeadEntry:
     """A dead letter from all its names and values."""
-    at = next((i for i in range(len(fields) - 2, -1, -2) if fields[i] == ORIGIN), len(fields))
+    at = block_at(fields)
     original, block = split(fields)[0], list(fields[at:])
     # Of a name that stands twice the first counts in an event, the last in what is ours.
     first = dict(reversed(list(zip(original[::2], original[1::2], strict=False))))
@@ -171,10 +170,8 @@ def described(entry: DeadEntry, topic: str) -> dict[str, object]:
     What is known about it stands first; `fields` are the original names and values in their order, `block` are
     those of eventbus. Bytes that are not UTF-8 stand as base64 in `name_base64` and `value_base64`: nothing is lost.
     """
-    letter = entry.letter
-    known = {name: getattr(letter, name) for name in letter.__slots__}
     parts = {"traceback": entry.traceback, "fields": pairs_of(entry.fields), "block": pairs_of(entry.block)}
-    return {"topic": topic, **known, **parts}
+    return {"topic": topic, **asdict(entry.letter), **parts}
 
 
 def as_line(entry: DeadEntry, topic: str) -> bytes:
@@ -197,7 +194,6 @@ def _part(label: str, raw: bytes) -> dict[str, str]:
 def _letter(entry_id: bytes, block: Sequence[bytes], *, type_: bytes, event_id: bytes, size: int, trimmed: bool) -> DeadLetter:
     named, (_, carried) = _named(block), split(block)
     texts = {name: _text(named.get(b"eb" + name.encode(), b"")) for name in _TEXTS}
-    deliveries = texts.pop("deliveries")
     return DeadLetter(
         id=entry_id.decode(),
         entry=carried.entry,
@@ -205,15 +201,11 @@ def _letter(entry_id: bytes, block: Sequence[bytes], *, type_: bytes, event_id: 
         attempts=carried.attempts,
         crashes=carried.crashes or 0,
         redrives=carried.redrives,
-        deliveries=int(deliveries) if deliveries.isdecimal() and deliveries.isascii() and len(deliveries) < _DIGITS else 0,
+        deliveries=number(named.get(b"ebdeliveries"), MOST) or 0,
         size=size,
         trimmed=trimmed,
         **{**texts, "type": texts["type"] or _text(type_)},
     )
-
-
-_TEXTS: Final = ("type", "reason", "error", "message", "group", "consumer", "failed", "deliveries")
-_DIGITS: Final = 20
 
 
 def _named(block: Sequence[bytes]) -> dict[bytes, bytes]:

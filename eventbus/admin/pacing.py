@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
 from eventbus.delivery import Backoff
 from eventbus.errors import BackendUnavailable, ConfigurationError
+from eventbus.events import is_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ def check_rate(rate: float | None) -> None:
     Raises:
         ConfigurationError: It is no number above 0.
     """
-    if rate is not None and (isinstance(rate, bool) or not 0 < rate < math.inf):
+    if rate is not None and not is_seconds(rate):
         raise ConfigurationError(f"rate {rate!r}: give entries a second, a number above 0; leave it out for no limit")
 
 

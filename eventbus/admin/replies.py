@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LARGEST: Final = (1 << 64) - 1
+
+
+class Heartbeat(NamedTuple):
+    """When a member last said that it lives (the server's milliseconds), and for how long that stands (seconds)."""
+
+    time: float
+    lease: float
+
+    @classmethod
+    def read(cls, raw: bytes) -> Heartbeat | None:
+        """Read one as it stands in Redis; None where it is not one of ours."""
+        try:
+            found = json.loads(raw)
+            return cls(float(found["time"]), float(found["lease"]))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return None
 
 
 def pairs(flat: Sequence[Any]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventbus.admin.replies import before, order, pairs, text
 from eventbus.errors import ConfigurationError
+from eventbus.events import is_count, is_seconds
 from eventbus.streams import Trimmed, keys
 from eventbus.streams.group_admin import count_range
 
@@ -19,13 +19,13 @@ def check_limits(max_len: int | None, max_age: float | None) -> None:
     """Refuse limits that are none.
 
     Raises:
-        ConfigurationError: Neither is given, or one is no number from 0.
+        ConfigurationError: Neither is given, or one is no number from 0 (of entries: no whole one).
     """
     if max_len is None and max_age is None:
         raise ConfigurationError("trim: say what to keep: max_len (entries), max_age (seconds), or both")
-    if max_len is not None and (isinstance(max_len, bool) or max_len < 0):
-        raise ConfigurationError(f"trim: max_len {max_len!r}: give a number of entries from 0")
-    if max_age is not None and (isinstance(max_age, bool) or not 0 <= max_age < math.inf):
+    if max_len is not None and not is_count(max_len, zero=True):
+        raise ConfigurationError(f"trim: max_len {max_len!r}: give a whole number of entries from 0")
+    if max_age is not None and not is_seconds(max_age, zero=True):
         raise ConfigurationError(f"trim: max_age {max_age!r}: give seconds from 0")
 
 
@@ -57,20 +57,20 @@ async def plan(wire: Caller, stream: str, *, max_len: int | None, max_age: float
     excess = 0 if max_len is None else max(0, length - max_len)
     old = None if max_age is None else before(f"{max(0, now - int(max_age * 1000))}-0")
     beyond = max(excess, 0 if old is None else await count_range(wire, stream, "-", old))
-    settled = beyond if mark is None else min(beyond, await count_range(wire, stream, "-", before(mark.id)))
-    soft = 0 if mark is None or missing else settled
-    cut, unread = (soft, 0) if not hard else await _hard(wire, stream, beyond, soft, mark)
+    below = beyond if mark is None else min(beyond, await count_range(wire, stream, "-", before(mark.id)))
+    soft = 0 if mark is None or missing else below
+    settled, unsettled = (soft, 0) if not hard else await _hard(wire, stream, beyond, soft, mark)
     holding = () if mark is None else mark.holding
-    return Trimmed(cut, unread, length - cut - unread, None if mark is None else mark.id, missing, holding)
+    return Trimmed(settled, unsettled, length - settled - unsettled, None if mark is None else mark.id, missing, holding)
 
 
 async def _hard(wire: Caller, stream: str, beyond: int, soft: int, mark: _Mark | None) -> tuple[int, int]:
     """How many of those beyond the limits are settled, and how many are not."""
-    unread = beyond - soft
-    if unread and mark is not None and mark.settled:
+    unsettled = beyond - soft
+    if unsettled and mark is not None and mark.settled:
         itself = await wire.one("XRANGE", stream, mark.id, mark.id)
-        return soft + len(itself), unread - len(itself)
-    return soft, unread
+        return soft + len(itself), unsettled - len(itself)
+    return soft, unsettled
 
 
 async def _watermark(wire: Caller, stream: str, groups: list[tuple[bytes, str, int]]) -> _Mark | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -24,6 +23,7 @@ from eventbus.cli.run import Run, run_here, run_in_workers, run_reloading
 from eventbus.cli.serving import Place
 from eventbus.cli.tail import tail as tail_topic
 from eventbus.errors import ConfigurationError
+from eventbus.observe import LogFormat, LogLevel
 
 app = typer.Typer(
     help="Typed events over Redis Streams: run services, publish, and look at what is there.",
@@ -37,22 +37,6 @@ app = typer.Typer(
 )
 app.add_typer(dead, name="dead")
 app.add_typer(groups, name="groups")
-
-
-class LogFormat(StrEnum):
-    """How logs are written."""
-
-    CONSOLE = "console"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """From which level on."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 @app.command(epilog=EPILOG)
@@ -176,9 +160,9 @@ def info(
     eventbus info orders --output json
 
     LAG is what a group was not given yet; where the server does not know it, it is counted, up to 10,000
-    (then 10000+). PENDING was given to a consumer and is not settled. RETRY is the same for the group's
-    private retry stream, PARKED waits for its time (DUE: the time has come), DEAD are dead letters. IDLE is how
-    long ago a consumer last asked for entries (before Redis 7.2: was last given one).
+    (then 10000+). PENDING was given to a consumer and is not settled. RETRY are the entries of the group's
+    private retry stream (by consumer: those it was given), PARKED waits for its time (DUE: the time has come), DEAD
+    are dead letters. IDLE is how long ago a consumer last asked for entries (before Redis 7.2: was last given one).
     """  # noqa: D301 - click reads the character, not the escape
     with reported():
         if topic is None:

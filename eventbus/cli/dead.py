@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 import typer
@@ -12,6 +11,7 @@ from eventbus.cli.dead_letters import discard as discard_letters
 from eventbus.cli.exits import EPILOG, reported
 from eventbus.cli.loops import run_loop
 from eventbus.cli.options import Output, OutputOption, Prefix, Url
+from eventbus.delivery import Reason
 from eventbus.errors import ConfigurationError
 
 dead = typer.Typer(
@@ -20,19 +20,6 @@ dead = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Reason(StrEnum):
-    """Why an event is dead."""
-
-    ATTEMPTS = "attempts"
-    REJECTED = "rejected"
-    NEVER = "never"
-    CRASHES = "crashes"
-    UNDECODABLE = "undecodable"
-    NEWER = "newer"
-    UNHANDLED = "unhandled"
-    TRIMMED = "trimmed"
 
 
 TopicArgument: TypeAlias = Annotated[str, typer.Argument(metavar="TOPIC")]

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import typer
 
-from eventbus.admin import Admin, Filter, Followed
+from eventbus.admin import Filter, Followed
 from eventbus.admin.letters import described
 from eventbus.cli.asking import Progress, confirm
 from eventbus.cli.entries import as_document
 from eventbus.cli.exits import Code, say
 from eventbus.cli.moments import parse_beginning
-from eventbus.cli.options import Output, connected
+from eventbus.cli.options import Output, administered
 from eventbus.cli.render import NOTHING, document, line, seconds, size, table
 from eventbus.errors import ConfigurationError, NotFound
 from eventbus.observe import escaped_json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from datetime import datetime
 
-    from eventbus.admin import DeadEntry, DeadLetter, DeadLetters, Redriven
+    from eventbus.admin import Admin, DeadEntry, DeadLetter, DeadLetters, Redriven
     from eventbus.cli.moments import Beginning
 
 _NAMED: Final = 10
@@ -101,13 +101,13 @@ class Wanted:
 
 async def count_groups(topic: str, *, url: str | None, prefix: str, output: Output) -> None:
     """Show which groups of a topic have dead letters."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         found = await admin.dead_letter_groups(topic)
         if not found and await admin.topic(topic) is None:
-            raise NotFound(f"there is no topic {topic!r} (stream {prefix + topic!r}) on this server")
+            raise admin.no_topic(topic)
     if output is Output.JSON:
         for each in found:
-            document({"topic": topic, **{name: getattr(each, name) for name in each.__slots__}})
+            document({"topic": topic, **asdict(each)})
     elif found:
         rows = [(each.group, each.dead, f"{seconds(each.oldest.age)} ago", f"{seconds(each.newest.age)} ago") for each in found]
         table(("GROUP", "DEAD", "OLDEST", "NEWEST"), rows)
@@ -205,7 +205,7 @@ async def export(where: Where, wanted: Wanted) -> None:
 
 @asynccontextmanager
 async def _room(where: Where) -> AsyncGenerator[tuple[Admin, DeadLetters]]:
-    async with connected(where.url) as connections, Admin(connections, prefix=where.prefix) as admin:
+    async with administered(where.url, where.prefix) as admin:
         dead = admin.dead_letters(where.topic, where.group)
         if not await dead.known():
             raise NotFound(
@@ -230,7 +230,7 @@ def _row(letter: DeadLetter) -> tuple[object, ...]:
 
 def _public(letter: DeadLetter) -> dict[str, object]:
     """What a list shows; an exception's message may quote the payload."""
-    return {name: getattr(letter, name) for name in letter.__slots__ if name != "message"}
+    return {name: value for name, value in asdict(letter).items() if name != "message"}
 
 
 def _event(entry: DeadEntry) -> dict[str, object] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from eventbus.cli.render import NOTHING
+from eventbus.delivery import timestamp
 from eventbus.errors import DecodeError
 from eventbus.events import Envelope
 
@@ -26,7 +27,7 @@ def as_line(entry: Followed) -> str:
         data = " ".join(f"{name}={value}" for name, value in _fields(entry).items())
         parts = [_entry_time(entry), entry.id, NOTHING, NOTHING, NOTHING, data + (f"  ({trouble})" if trouble else "")]
     else:
-        time = _written(envelope.time) if envelope.time else _entry_time(entry)
+        time = timestamp(envelope.time) if envelope.time else _entry_time(entry)
         parts = [time, entry.id, envelope.type, envelope.id, envelope.key or NOTHING, _text(envelope.data)]
     return "  ".join(parts)
 
@@ -44,7 +45,7 @@ def as_document(entry: Followed) -> dict[str, Any]:
         return found | ({"error": trouble} if trouble else {})
     return {
         "entry_id": entry.id,
-        "time": _written(envelope.time) if envelope.time else _entry_time(entry),
+        "time": timestamp(envelope.time) if envelope.time else _entry_time(entry),
         "type": envelope.type,
         "version": envelope.version,
         "event_id": envelope.id,
@@ -87,10 +88,6 @@ def _text(raw: bytes) -> str:
 def _entry_time(entry: Followed) -> str:
     milliseconds = int(entry.id.partition("-")[0])
     try:
-        return _written(datetime.fromtimestamp(milliseconds / 1000, UTC))
+        return timestamp(datetime.fromtimestamp(milliseconds / 1000, UTC))
     except (OverflowError, ValueError, OSError):
         return NOTHING  # an id somebody chose by hand
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from eventbus.admin import Admin
-from eventbus.admin.counting import UNSERVED
 from eventbus.cli.asking import confirm
 from eventbus.cli.exits import say
-from eventbus.cli.options import Output, connected
+from eventbus.cli.options import Output, administered
 from eventbus.cli.render import NOTHING, document, line, seconds, table
-from eventbus.errors import NotFound
+from eventbus.streams import UNSERVED
 
 if TYPE_CHECKING:
     from eventbus.admin import GroupInfo, Owed, TopicInfo
@@ -21,11 +20,11 @@ COLUMNS = ("TOPIC", "GROUP", "LAG", "PENDING", "RETRY", "PARKED", "DUE", "DEAD",
 
 async def list_groups(topic: str | None, *, url: str | None, prefix: str, output: Output) -> None:
     """List the groups of a topic, or of all topics that have any."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         names = [each.topic for each in await admin.topics()] if topic is None else [topic]
         found = [info for name in names if (info := await admin.topic(name)) is not None]
-    if topic is not None and not found:
-        raise NotFound(f"there is no topic {topic!r} (stream {prefix + topic!r}) on this server")
+        if topic is not None and not found:
+            raise admin.no_topic(topic)
     if output is Output.JSON:
         for info in found:
             _documents(info)
@@ -37,7 +36,7 @@ async def list_groups(topic: str | None, *, url: str | None, prefix: str, output
 
 async def rename(topic: str, old: str, new: str, *, url: str | None, prefix: str, output: Output) -> None:
     """Give a group another name."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         await admin.rename_group(topic, old, new)
     if output is Output.JSON:
         document({"topic": topic, "old": old, "new": new})
@@ -47,13 +46,13 @@ async def rename(topic: str, old: str, new: str, *, url: str | None, prefix: str
 
 async def abandon(topic: str, group: str, *, url: str | None, prefix: str, output: Output, dry_run: bool, yes: bool) -> None:
     """Give up a group that nobody serves."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         owed = await admin.abandon_group(topic, group, dry_run=True)
         if not dry_run:
             confirm(f"group {group!r} of topic {topic!r} will be given up with what it owes ({_owed(owed)})", yes=yes)
             owed = await admin.abandon_group(topic, group)
     if output is Output.JSON:
-        document({"topic": topic, "group": group, "dry_run": dry_run, **{name: getattr(owed, name) for name in owed.__slots__}})
+        document({"topic": topic, "group": group, "dry_run": dry_run, **asdict(owed)})
         return
     line(f"{'would abandon' if dry_run else 'abandoned'}  topic {topic}  group {group}  it owed: {_owed(owed)}")
     if owed.dead:
@@ -74,14 +73,14 @@ async def trim(
     output: Output,
 ) -> None:
     """Remove old entries of a topic."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         if hard and not dry_run and not yes:
             planned = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=True, dry_run=True)
-            if planned.unread:
-                confirm(f"{planned.unread} entries of topic {topic!r} that are not handled by every group will be lost", yes=yes)
+            if planned.unsettled:
+                confirm(f"{planned.unsettled} entries of topic {topic!r} that are not handled by every group will be lost", yes=yes)
         found = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=hard, exact=exact, dry_run=dry_run)
     if output is Output.JSON:
-        document({"topic": topic, "dry_run": dry_run, **{name: getattr(found, name) for name in found.__slots__}})
+        document({"topic": topic, "dry_run": dry_run, **asdict(found)})
     else:
         _show_trimmed(topic, found, dry_run=dry_run)
     if found.missing:
@@ -91,7 +90,7 @@ async def trim(
 
 def _show_trimmed(topic: str, found: Trimmed, *, dry_run: bool) -> None:
     verb = "would trim" if dry_run else "trimmed"
-    line(f"{verb}  topic {topic}  removed {found.cut} settled, {found.unread} unsettled  left {found.left}")
+    line(f"{verb}  topic {topic}  removed {found.settled} settled, {found.unsettled} unsettled  left {found.left}")
     if found.watermark is None:
         line("no group: nothing is settled, only --hard removes entries")
     elif found.holding:
@@ -100,7 +99,7 @@ def _show_trimmed(topic: str, found: Trimmed, *, dry_run: bool) -> None:
 
 def _documents(info: TopicInfo) -> None:
     for group in info.groups:
-        document({"topic": info.topic, "lost": False, **{name: getattr(group, name) for name in group.__slots__}})
+        document({"topic": info.topic, "lost": False, **asdict(group)})
     for name in info.lost_groups:
         document({"topic": info.topic, "lost": True, "name": name})
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from eventbus.admin import Admin
-from eventbus.cli.options import Output, connected
+from eventbus.cli.options import Output, administered
 from eventbus.cli.render import NOTHING, document, line, seconds, size, table
-from eventbus.errors import NotFound
 
 if TYPE_CHECKING:
     from eventbus.admin import GroupInfo, ServerInfo, TopicInfo, TopicSummary
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 async def show_topics(*, url: str | None, prefix: str, output: Output) -> None:
     """List the topics and the server's memory."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         server, topics = await admin.server(), await admin.topics()
     if output is Output.JSON:
         document({"server": server, "topics": topics})
@@ -30,19 +29,15 @@ async def show_topics(*, url: str | None, prefix: str, output: Output) -> None:
 
 async def show_topic(topic: str, *, url: str | None, prefix: str, output: Output) -> None:
     """Show one topic with its groups and their consumers."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         found = await admin.topic(topic)
         if found is None:
-            raise NotFound(f"there is no topic {topic!r} (stream {prefix + topic!r}) on this server")
+            raise admin.no_topic(topic)
         server = await admin.server()
     if output is Output.JSON:
-        document({"server": server, **_public(found)})
+        document({"server": server, **asdict(found)})
         return
     _show(found, server)
-
-
-def _public(found: TopicInfo) -> dict[str, object]:
-    return {name: getattr(found, name) for name in found.__slots__}
 
 
 def _show(found: TopicInfo, server: ServerInfo) -> None:

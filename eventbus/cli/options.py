@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from eventbus.admin import Admin
 from eventbus.errors import ConfigurationError
 from eventbus.streams import Address, Connections
 from eventbus.streams.embedded import start_embedded
@@ -75,3 +76,10 @@ async def connected(url: str | None) -> AsyncGenerator[Connections]:
     """Make connections for one command."""
     async with reachable(url) as found:
         yield Connections(Address.parse(found), name="eventbus-cli")
+
+
+@asynccontextmanager
+async def administered(url: str | None, prefix: str) -> AsyncGenerator[Admin]:
+    """Make the admin of one command."""
+    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+        yield admin

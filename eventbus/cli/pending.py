@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from eventbus.admin import Admin
 from eventbus.cli.exits import say
-from eventbus.cli.options import Output, connected
+from eventbus.cli.options import Output, administered
 from eventbus.cli.render import document, line, seconds, table
 from eventbus.errors import NotFound
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 async def show_pending(topic: str, group: str, *, url: str | None, prefix: str, consumer: str | None, count: int, output: Output) -> None:
     """List a group's pending entries, of the topic and of its retry stream."""
-    async with connected(url) as connections, Admin(connections, prefix=prefix) as admin:
+    async with administered(url, prefix) as admin:
         found = await admin.pending(topic, group, consumer=consumer, count=count)
     if found is None:
         raise NotFound(f"there is no group {group!r} on topic {topic!r}: `eventbus info {topic}` names them")
     if output is Output.JSON:
         for info in found:
             for entry in info.entries:
-                document({"stream": info.stream, **{name: getattr(entry, name) for name in entry.__slots__}})
+                document({"stream": info.stream, **asdict(entry)})
     else:
         _show(found)
     for info in found:

@@ -53,10 +53,10 @@ def size(value: int | None) -> str:
     return f"{value} B" if unit == "B" else f"{number:.1f} {unit}"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table to standard output. Numbers stand right; control characters are escaped."""
     filled = list(rows)
-    made = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
+    made = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = bool(filled) and all(str(row[index]).removesuffix("+").isdigit() for row in filled)
         made.add_column(column, justify="right" if numeric else "left", overflow="fold")

@@ -42,7 +42,7 @@ class Run:
         url: Where Redis is; for a bus that names no url itself.
         prefix: The same for the prefix.
         log_format: `console` or `json`.
-        log_level: From `debug` to `error`.
+        log_level: From `debug` to `critical`.
         metrics: Where to serve metrics and probes; None for nowhere.
     """
 

@@ -91,7 +91,8 @@ class Beat:
         Raises:
             BackendError: Redis does not answer; what was renewed is.
         """
-        for token in await self._renew(self._commands):
+        token = self._membership.token
+        if not await self._renew(self._commands, token):
             await self._membership.heal(token)
         now = asyncio.get_running_loop().time()
         if self._renewed is not None and now - self._renewed > 2 * self._every:
@@ -100,20 +101,18 @@ class Beat:
 
     async def greet(self, turn: Turn) -> None:
         """Renew everything on a new connection, before anything else is sent on it."""
-        await self._renew(self._commands.on(turn))
+        await self._renew(self._commands.on(turn), self._membership.token)
 
-    async def _renew(self, commands: EntryCommands) -> set[str]:
-        """Renew what has a lease; returns the tokens that are the group's no more."""
-        regrouped: set[str] = set()
+    async def _renew(self, commands: EntryCommands, token: str) -> bool:
+        """Renew what has a lease under this token; False when the group is another one now."""
         loop = asyncio.get_running_loop()
-        for (private, token), batch in _batches(self._in_hand, self._membership.token):
+        for private, batch in _batches(self._in_hand, token):
             sent = loop.time()
             beaten = await commands.beat([each.entry_id for each in batch], private=private, token=token)
             if beaten is None:
-                regrouped.add(token)
-            else:
-                self._take(batch, beaten, sent)
-        return regrouped
+                return False
+            self._take(batch, beaten, sent)
+        return True
 
     def _take(self, batch: list[Delivery], beaten: Beaten, sent: float) -> None:
         for delivery in batch:
@@ -150,10 +149,10 @@ class Beat:
         )
 
 
-def _batches(deliveries: Iterable[Delivery], token: str) -> list[tuple[tuple[bool, str], list[Delivery]]]:
+def _batches(deliveries: Iterable[Delivery], token: str) -> list[tuple[bool, list[Delivery]]]:
     """What has a lease, by stream and in pieces that one script takes."""
-    kinds: dict[tuple[bool, str], list[Delivery]] = defaultdict(list)
+    kinds: dict[bool, list[Delivery]] = defaultdict(list)
     for delivery in deliveries:
         if delivery.token == token and not delivery.lost and not delivery.cut:
-            kinds[delivery.private, delivery.token].append(delivery)
-    return [(kind, found[at : at + PAGE]) for kind, found in kinds.items() for at in range(0, len(found), PAGE)]
+            kinds[delivery.private].append(delivery)
+    return [(private, found[at : at + PAGE]) for private, found in kinds.items() for at in range(0, len(found), PAGE)]

@@ -11,7 +11,7 @@ import anyio
 
 from eventbus.consuming.gate import is_last
 from eventbus.consuming.sweeps import Sweeps
-from eventbus.delivery import CRASHES, timestamp
+from eventbus.delivery import CRASHES, Reason, timestamp
 from eventbus.errors import BackendRefused
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Claimer:
     Survives:
         A lost group: it is healed. Anything else: `run` raises and is started again by the supervisor.
     Redis cost:
-        A script for 1,000 pending rows of each stream, at least one of each every `claim_interval`.
+        A script for 1,000 pending rows of each stream, at least one of each every `claim_interval`, and a TIME before
+        each sweep.
 
     Args:
         settings: The bus's.
@@ -190,7 +191,7 @@ class Claimer:
         self._counts.claimed += taken
         if claimed.cut:
             self._counts.trimmed += len(claimed.cut)
-            self._counts.dead["trimmed"] += len(claimed.cut)
+            self._counts.dead[Reason.TRIMMED] += len(claimed.cut)
         about = {"eventbus": self._membership.about}
         if taken:
             _log.warning("%d entries of silent consumers were taken over", taken, extra=about)
@@ -222,9 +223,8 @@ class Claimer:
     async def _rest(self, seconds: float) -> None:
         self._wake.clear()
         due = self._clock() + seconds
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
+        with anyio.move_on_after(seconds) as scope:
+            await self._wake.wait()
+        if scope.cancelled_caught:
             # What kept this process from looking in time (a freeze of the machine) kept others from renewing.
             self._sweeps.waited(self._clock() - due, now=self._clock())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
+from eventbus.delivery import Reason
+
 
 @dataclass(slots=True)
 class Counts:
@@ -19,7 +21,7 @@ class Counts:
         timed_out: Handlers that were cancelled at their timeout.
         rejected: Events that their handler rejected.
         deferred: Events that their handler put off.
-        retried: Copies written that are handled again after a delay.
+        retried: Copies written to be run again.
         released: Copies written so that others start them at once.
         skipped: Entries of a type that no member of the group ever declared; acknowledged.
         hopped: Copies parked until a member that knows their type takes them.
@@ -60,7 +62,7 @@ class Counts:
     rescued: int = 0
     regrouped: int = 0
     trimmed: int = 0
-    dead: Counter[str] = field(default_factory=Counter[str])
+    dead: Counter[Reason] = field(default_factory=Counter[Reason])
 
     def __str__(self) -> str:
         """What is not zero, in words."""

@@ -247,6 +247,7 @@ class Mover:
             case Outcome.HOP:
                 counts.hopped += 1
             case Outcome.DEAD:
+                assert decision.reason is not None, "a dead letter has one"  # noqa: S101 - narrows the type
                 counts.dead[decision.reason] += 1
                 self._say_dead(move)
             case _:

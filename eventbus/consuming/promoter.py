@@ -6,7 +6,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from eventbus.delivery import UNHANDLED, timestamp
+import anyio
+
+from eventbus.delivery import UNHANDLED, Reason, timestamp
 from eventbus.errors import BackendRefused
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ class Promoter:
         counts = self._counts
         counts.promoted += promoted.promoted
         counts.skipped += promoted.dropped
-        for reason, number in (("newer", promoted.newer), ("unhandled", promoted.unhandled)):
+        for reason, number in ((Reason.NEWER, promoted.newer), (Reason.UNHANDLED, promoted.unhandled)):
             if number:
                 counts.dead[reason] += number
                 _log.error("%d parked events are dead letters now (%s)", number, reason, extra={"eventbus": self._membership.about})
@@ -129,8 +131,5 @@ class Promoter:
     async def _rest(self) -> None:
         while (seconds := self._due - self._clock()) > 0 and not self.stopping.is_set():
             self._wake.clear()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._wake.wait()
-            except TimeoutError:
-                return
+            with anyio.move_on_after(seconds):
+                await self._wake.wait()

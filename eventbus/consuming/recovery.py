@@ -56,8 +56,7 @@ class Recovery:
         while unknown:
             sent = asyncio.get_running_loop().time()
             looked_at, found = await self._commands.recover(unknown, private=private)
-            entries = [(each.entry_id, each.fields, each.count) for each in found]
-            count += self._intake.take_over(entries, private=private, token=token, sent=sent, claimed=False)
+            count += self._intake.take_over(found, private=private, token=token, sent=sent, claimed=False)
             unknown = unknown[looked_at:]
         self._counts.recovered += count
         if count:

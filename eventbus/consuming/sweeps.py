@@ -31,7 +31,6 @@ class Sweeps:
 
     def began(self, *, now: float) -> None:
         """The process begins to sweep: what it waited for until now was no grace."""
-        self._held_from = self._held_until = now
         self._hold(now)
 
     def waited(self, seconds: float, *, now: float) -> None:

@@ -7,9 +7,9 @@ from eventbus.delivery.delivery import Delivery
 from eventbus.delivery.durability import Durability, Replicated, check_durability
 from eventbus.delivery.handlers import Middleware
 from eventbus.delivery.letter import dead_letter, timestamp
-from eventbus.delivery.loop import Alive
+from eventbus.delivery.loop import Alive, Health
 from eventbus.delivery.observer import Handled, Observer
-from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, carry, decide, hop
+from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, Reason, carry, decide, hop
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
 from eventbus.delivery.resolution import Ready, refuse_early, resolve, type_of
 from eventbus.delivery.retry import Exponential, Retry, exponential
@@ -42,6 +42,7 @@ __all__ = [
     "Ending",
     "Exponential",
     "Handled",
+    "Health",
     "Middleware",
     "Observer",
     "Outcome",
@@ -49,6 +50,7 @@ __all__ = [
     "PublishEvent",
     "Published",
     "Ready",
+    "Reason",
     "Replicated",
     "Retry",
     "Route",

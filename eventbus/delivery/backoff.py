@@ -15,12 +15,16 @@ class Backoff:
 
     Attributes:
         first: Seconds after the first failure.
-        most: Seconds that no delay exceeds. Kept below a sixth of the default lease of 30 s, so that
-            owners of entries are back before anyone may claim from them.
+        most: Seconds that no delay exceeds.
     """
 
     first: float = 0.1
     most: float = 4.0
+
+    @classmethod
+    def within(cls, lease: float) -> Backoff:
+        """Delays of at most a sixth of a lease: owners of entries are back before anyone may claim from them."""
+        return cls(most=min(cls().most, lease / 6))
 
     def delay(self, failures: int, *, chance: float | None = None) -> float:
         """Seconds to wait after so many failures in a row.

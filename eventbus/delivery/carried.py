@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 ORIGIN: Final = b"ebentry"
 """The field our block begins with. What a publisher calls by one of our names stands before it, and is not read."""
 
+REST: Final = b"ebrest"
+"""The field of our block that holds the original names and values which did not fit into one write, as a JSON list of base64
+texts (see `streams/packing.py`)."""
+
 MOST: Final = 1_000_000
 """What every larger count stands for: nobody counts that far, but somebody may write it."""
 
@@ -59,15 +63,19 @@ def split(fields: Sequence[bytes]) -> tuple[list[bytes], Carried]:
 
     A copy without our block (somebody wrote it by hand) carries nothing; a damaged number counts as none.
     """
-    for at in range(len(fields) - 2, -1, -2):
-        if fields[at] == ORIGIN:
-            return [*fields[:at], *_rest(fields[at:])], _read(fields[at:])
-    return list(fields), FRESH
+    at = block_at(fields)
+    if at == len(fields):
+        return list(fields), FRESH
+    return [*fields[:at], *_rest(fields[at:])], _read(fields[at:])
+
+
+def block_at(fields: Sequence[bytes]) -> int:
+    """Where in a copy our block begins; the number of its fields where there is none."""
+    return next((at for at in range(len(fields) - 2, -1, -2) if fields[at] == ORIGIN), len(fields))
 
 
 def _rest(block: Sequence[bytes]) -> list[bytes]:
-    """The original fields that did not fit into one write (see `streams/packing.py`)."""
-    packed = dict(zip(block[::2], block[1::2], strict=False)).get(b"ebrest")
+    packed = dict(zip(block[::2], block[1::2], strict=False)).get(REST)
     if packed is None:
         return []
     try:
@@ -81,13 +89,14 @@ def _read(block: Sequence[bytes]) -> Carried:
     found = dict(zip(block[::2], block[1::2], strict=False))
     return Carried(
         entry=found.get(ORIGIN, b"").decode(errors="replace"),
-        attempts=_number(found.get(b"ebattempts"), MOST) or 0,
-        crashes=_number(found.get(b"ebcrashes"), MOST),
-        hops=_number(found.get(b"ebhops"), MOST) or 0,
-        hopped=_number(found.get(b"ebhopped"), LATEST) or 0,
-        redrives=_number(found.get(b"ebredrives"), MOST) or 0,
+        attempts=number(found.get(b"ebattempts"), MOST) or 0,
+        crashes=number(found.get(b"ebcrashes"), MOST),
+        hops=number(found.get(b"ebhops"), MOST) or 0,
+        hopped=number(found.get(b"ebhopped"), LATEST) or 0,
+        redrives=number(found.get(b"ebredrives"), MOST) or 0,
     )
 
 
-def _number(value: bytes | None, most: int) -> int | None:
+def number(value: bytes | None, most: int) -> int | None:
+    """A number as we write them, `most` at the most; None where there is none, or something else."""
     return min(most, int(value)) if value is not None and value.isdigit() and len(value) <= len(str(1 << 63)) else None

@@ -47,7 +47,8 @@ def _written_at(entry_id: str) -> datetime:
 class Context:
     """The circumstances of one event: pass it to a handler by annotating a parameter with it.
 
-    Attributes are read only. The context is valid while the handler runs.
+    Attributes are read only, but for `in_thread`, which is eventbus's own: a handler that set it could not be cancelled
+    any more. The context is valid while the handler runs.
     """
 
     __slots__ = ("_around", "_delivery", "_envelope", "_type", "in_thread")

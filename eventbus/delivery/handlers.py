@@ -25,6 +25,11 @@ Middleware: TypeAlias = Callable[[Any, Context, Invoke], Awaitable[Any]]
 
 _SPELLINGS: Final = ("Context", "eventbus.Context")
 _UNRESOLVED: Final = object()
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 
 _QUOTES: Final = 3
 """How often a text may name a text: one that is quoted in a module that quotes them all, and one more."""
@@ -129,36 +134,33 @@ def inspect_handler(function: Callable[..., Any], events: Sequence[type[Event]])
     return Handler(name, function, inspect.iscoroutinefunction(outer), context)
 
 
-_POSITIONAL: Final = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    inspect.Parameter.VAR_POSITIONAL,
-)
-
-
 def short_name(function: Callable[..., Any]) -> str:
     """The function's own name, as a default group uses it."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return getattr(function, "__name__", type(function).__name__)
+    bare = _bare(function)
+    return getattr(bare, "__name__", type(bare).__name__)
 
 
 def handler_name(function: Callable[..., Any]) -> str:
     """Module and qualified name, for logs and errors."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    owner = function if hasattr(function, "__qualname__") else type(function)
+    bare = _bare(function)
+    owner = bare if hasattr(bare, "__qualname__") else type(bare)
     return f"{owner.__module__}.{owner.__qualname__}"
 
 
 def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     """What runs when it is called: for an object its `__call__`."""
+    bare = _bare(function)
+    if inspect.isroutine(bare):
+        return bare
+    call: Callable[..., Any] = type(bare).__call__
+    return bare if inspect.isclass(bare) else call
+
+
+def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What the innermost functools.partial was made of."""
     while isinstance(function, functools.partial):
         function = function.func
-    if inspect.isroutine(function):
-        return function
-    call: Callable[..., Any] = type(function).__call__
-    return function if inspect.isclass(function) else call
+    return function
 
 
 def _annotation(target: Callable[..., Any], annotation: Any) -> Any:

@@ -24,7 +24,7 @@ def dead_letter(delivery: Delivery, ended: Ended, decision: Decision, *, group: 
     """The names and values of a dead letter. An error's own message is kept: it stays where the payload is."""
     error = ended.error
     about = {
-        "reason": decision.reason,
+        "reason": decision.reason or "",
         "group": group,
         "deliveries": str(delivery.count),
         "error": "" if error is None else f"{type(error).__module__}.{type(error).__qualname__}",

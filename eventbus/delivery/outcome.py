@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Final
 
 from eventbus.delivery.carried import FRESH, Carried
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from eventbus.delivery.retry import Retry
 
 CRASHES: Final = 3
-"""Starts that may be lost, with their process or its lease, before an event is dead-lettered without being run."""
+"""Marked starts that may be lost, with their process or its lease, before an event is dead-lettered without being run.
+The first start of an entry that was read is not marked: such an event takes four processes."""
 
 UNHANDLED: Final = 86_400.0
 """Seconds that an event of a declared type waits for a member that knows it, before it is dead-lettered."""
-
 
 SHORTEST_HOP: Final = 1.0
 """Seconds that an event of a declared type is parked at least, whatever the retry policy says."""
@@ -89,6 +89,27 @@ class Outcome(Enum):
     """Write nothing: it is another's."""
 
 
+class Reason(StrEnum):
+    """Why an event is a dead letter; as it is written, counted and asked for."""
+
+    ATTEMPTS = "attempts"
+    """The retries are spent."""
+    REJECTED = "rejected"
+    """Its handler said so."""
+    NEVER = "never"
+    """Its handler raised what the policy does not retry."""
+    CRASHES = "crashes"
+    """Too many starts of it were lost."""
+    UNDECODABLE = "undecodable"
+    """Its entry is no event of the program."""
+    NEWER = "newer"
+    """No member of the group ever knew its version."""
+    UNHANDLED = "unhandled"
+    """No member that knows its type took it in time."""
+    TRIMMED = "trimmed"
+    """A tombstone: its entry was cut from the stream before it was settled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """An outcome with what it needs.
@@ -97,19 +118,26 @@ class Decision:
         outcome: What is written.
         carried: What travels in the copy.
         delay: Seconds until a retry or hop is due.
-        reason: Of a dead letter.
+        reason: Of a dead letter; else None.
         unless: An event type and version; where a member declared them it hops instead.
     """
 
     outcome: Outcome
     carried: Carried = FRESH
     delay: float = 0.0
-    reason: str = ""
+    reason: Reason | None = None
     unless: tuple[str, int] | None = None
 
 
 _ACK: Final = Decision(Outcome.ACK)
 _NOTHING: Final = Decision(Outcome.NOTHING)
+_WITHOUT_RUN: Final = {
+    Ending.NOBODY: Decision(Outcome.SKIP),
+    Ending.NEWER: Decision(Outcome.DEAD, reason=Reason.NEWER),
+    Ending.CUT: Decision(Outcome.RELEASE),
+    Ending.UNDECODABLE: Decision(Outcome.DEAD, reason=Reason.UNDECODABLE),
+    Ending.CRASHED: Decision(Outcome.DEAD, reason=Reason.CRASHES),
+}
 
 
 def decide(delivery: Delivery, ended: Ended, retry: Retry) -> Decision:
@@ -125,15 +153,6 @@ def decide(delivery: Delivery, ended: Ended, retry: Retry) -> Decision:
     if ended.ending in _WITHOUT_RUN:
         return replace(_WITHOUT_RUN[ended.ending], carried=carried, unless=_unless(ended))
     return _after_run(replace(carried, hops=0, hopped=0), ended, retry)
-
-
-_WITHOUT_RUN: Final = {
-    Ending.NOBODY: Decision(Outcome.SKIP),
-    Ending.NEWER: Decision(Outcome.DEAD, reason="newer"),
-    Ending.CUT: Decision(Outcome.RELEASE),
-    Ending.UNDECODABLE: Decision(Outcome.DEAD, reason="undecodable"),
-    Ending.CRASHED: Decision(Outcome.DEAD, reason="crashes"),
-}
 
 
 def _unless(ended: Ended) -> tuple[str, int] | None:
@@ -152,13 +171,13 @@ def _after_run(carried: Carried, ended: Ended, retry: Retry) -> Decision:
         return Decision(Outcome.RETRY, carried, delay=later.after)
     carried = replace(carried, attempts=carried.attempts + 1)
     if ended.ending is Ending.REJECTED:
-        return Decision(Outcome.DEAD, carried, reason="rejected")
+        return Decision(Outcome.DEAD, carried, reason=Reason.REJECTED)
     if carried.attempts >= retry.attempts:
-        return Decision(Outcome.DEAD, carried, reason="attempts")
+        return Decision(Outcome.DEAD, carried, reason=Reason.ATTEMPTS)
     if later is not None:
         return Decision(Outcome.RETRY, carried, delay=later.after)
     if ended.error is not None and not retry.covers(ended.error):
-        return Decision(Outcome.DEAD, carried, reason="never")
+        return Decision(Outcome.DEAD, carried, reason=Reason.NEVER)
     return Decision(Outcome.RETRY, carried, delay=retry.delay(carried.attempts))
 
 
@@ -184,5 +203,5 @@ def hop(delivery: Delivery, retry: Retry, *, now: float) -> Decision:
     first = carried.hopped / 1000 if carried.hopped else now
     carried = replace(carried, hops=carried.hops + 1, hopped=int(first * 1000))
     if now - first >= UNHANDLED:
-        return Decision(Outcome.DEAD, carried, reason="unhandled")
+        return Decision(Outcome.DEAD, carried, reason=Reason.UNHANDLED)
     return Decision(Outcome.HOP, carried, delay=max(SHORTEST_HOP, retry.delay(carried.hops)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 
-def is_count(value: object) -> bool:
-    """A whole number from 1; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def is_count(value: object, *, zero: bool = False) -> bool:
+    """A whole number from 1 (or from 0); True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= (0 if zero else 1)
 
 
 def is_seconds(value: object, *, zero: bool = False) -> bool:

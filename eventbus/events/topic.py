@@ -15,7 +15,8 @@ class Topic:
     """A topic and how much of it is kept; usable wherever a topic's name is.
 
     Two declarations of one topic agree when they are equal. Processes that consume the topic trim it, every
-    `claim_interval`; what a group has not settled is kept, whatever the limits say, unless the cap is hard.
+    `claim_interval`, and those that publish to it, too, where the cap is hard. What a group has not settled is kept,
+    whatever the limits say, unless the cap is hard.
 
     Attributes:
         name: The stream's name, as redis-cli sees it (after the bus's prefix).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from eventbus.delivery import Reason
 from eventbus.observe.ledger import Series
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Counted:
 OUTCOMES: Final = {"handled": "ack", "retried": "retry", "released": "release", "hopped": "park", "skipped": "skip"}
 """Fields of `Counts` that are outcomes; `dead_letter` is the sum of `dead`."""
 
-REASONS: Final = ("attempts", "rejected", "never", "crashes", "undecodable", "newer", "unhandled", "trimmed")
+REASONS: Final = tuple(Reason)
 """Why entries become dead letters. Each is shown as 0 from the start: a series that begins at 1 has no increase."""
 
 HANDLED: Final = Family("eventbus_handled_total", "Deliveries that left this process's hands, by outcome.", (*GROUP, "outcome"))
@@ -76,9 +77,7 @@ OF_CONSUMERS: Final = (
     _of_consumer("rejected", "rejected", "Events that a handler rejected."),
     _of_consumer("timed_out", "handler_timeouts", "Runs of a handler that its timeout ended."),
     _of_consumer("deferred", "deferred", "Events that a handler put off."),
-    _of_consumer("retried", "retries", "Entries parked to be run again."),
     _of_consumer("promoted", "promoted", "Parked entries that were due and came back."),
-    _of_consumer("skipped", "skipped", "Entries of a type that no member of the group ever declared."),
     _of_consumer("claimed", "claims", "Entries taken over from a silent consumer."),
     _of_consumer("lease_lost", "lease_lost", "Deliveries in hand whose lease was lost."),
     _of_consumer("late_beats", "late_beats", "Beats that were late because the event loop was blocked."),
@@ -98,7 +97,7 @@ OF_PUBLISHER: Final = (
 
 OF_JANITOR: Final = (
     Counted(Family("eventbus_trimmed_total", "Settled entries this process trimmed from topics.", ()), "trimmed"),
-    Counted(Family("eventbus_trimmed_unread_total", "Entries this process cut by a hard cap before they were settled.", ()), "cut_unread"),
+    Counted(Family("eventbus_trimmed_unsettled_total", "Entries this process cut by a hard cap before they were settled.", ()), "cut"),
 )
 
 RECONNECTS: Final = Family("eventbus_reconnects_total", "Times the command connection was made again.", ())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventbus import errors
+from eventbus.delivery import Health
 from eventbus.errors import EventBusError
 
 if TYPE_CHECKING:
@@ -19,10 +20,8 @@ BLOCKED: Final = 5.0
 """Seconds without a turn after which an event loop counts as blocked: no healthy handler holds it for one, and a
 lease, 30 by default, has time left for a restart by whoever probes."""
 
-WELL: Final = ("starting", "running")
+WELL: Final = (Health.STARTING, Health.RUNNING)
 """A loop that is starting has begun its first pass and has not failed; some wait in it for their first work."""
-
-FAILING: Final = "failing"
 
 _OURS: Final = frozenset(
     name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, EventBusError)
@@ -81,15 +80,14 @@ class LoopState:
 
     Attributes:
         name: What it does and for what.
-        health: "starting" until its first pass went well (which may be the first that had work), "running",
-            "failing" or "stopped".
+        health: How it is; "starting" until its first pass went well, which may be the first that had work.
         failures: Failures since the last pass that went well.
         last_error: What it failed of last, "" where it never did. Of a foreign exception the class only, whose
             text may show a payload.
     """
 
     name: str
-    health: str
+    health: Health
     failures: int
     last_error: str
 
@@ -116,7 +114,7 @@ def readiness(bus: Supervised) -> Readiness:
     while Redis is away.
     """
     loops = tuple(bus.loops)
-    states = tuple(LoopState(loop.name, str(loop.health.value), loop.failures, _said(loop.last_error)) for loop in loops)
+    states = tuple(LoopState(loop.name, loop.health, loop.failures, _said(loop.last_error)) for loop in loops)
     trouble = _trouble(bus, loops, states)
     return Readiness(not trouble, trouble or "ready", states)
 
@@ -126,7 +124,7 @@ def _trouble(bus: Supervised, loops: tuple[LoopView, ...], states: tuple[LoopSta
         return "the bus is not open"
     if any(loop.stopping.is_set() for loop in loops):
         return "draining"
-    failing = [state.name for state in states if state.health == FAILING]
+    failing = [state.name for state in states if state.health is Health.FAILING]
     if failing:
         return f"failing: {', '.join(failing)}"
     if len(bus.consumers) < len(bus.subscriptions):

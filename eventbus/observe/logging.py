@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import orjson
 
+from eventbus.delivery import timestamp
 from eventbus.errors import ConfigurationError
 from eventbus.observe.escaping import escaped, escaped_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-FORMATS: Final = ("console", "json")
-LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 _OURS: Final = "eventbus"
 _HANDLER: Final = "eventbus.observe"
@@ -25,6 +24,23 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 """Attributes every record has; what else is there came by `extra=`."""
 
 _RESERVED: Final = frozenset({"ts", "level", "logger", "message", "exception", "stack"})
+
+
+class LogFormat(StrEnum):
+    """How logs are written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """From which level on."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -76,14 +92,13 @@ def configure(format: str = "console", level: str = "info", stream: TextIO | Non
     Raises:
         ConfigurationError: Another format or level.
     """
-    formatter = {"console": ConsoleFormatter, "json": JsonFormatter}.get(format)
-    if formatter is None:
-        raise ConfigurationError(f"log format {format!r}: choose {' or '.join(FORMATS)}")
-    if level.lower() not in LEVELS:
-        raise ConfigurationError(f"log level {level!r}: choose one of {', '.join(LEVELS)}")
+    if format not in tuple(LogFormat):
+        raise ConfigurationError(f"log format {format!r}: choose {' or '.join(LogFormat)}")
+    if level.lower() not in tuple(LogLevel):
+        raise ConfigurationError(f"log level {level!r}: choose one of {', '.join(LogLevel)}")
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.name = _HANDLER
-    handler.setFormatter(formatter())
+    handler.setFormatter(JsonFormatter() if format == LogFormat.JSON else ConsoleFormatter())
     root = logging.getLogger()
     for old in [each for each in root.handlers if each.name == _HANDLER]:
         root.removeHandler(old)
@@ -105,8 +120,7 @@ def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> dict[st
 
 def _time(record: logging.LogRecord) -> str:
     """UTC like entry ids and event times, so that all of them can be laid side by side."""
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return timestamp(datetime.fromtimestamp(record.created, UTC))
 
 
 def _message(record: logging.LogRecord) -> str:

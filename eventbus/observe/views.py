@@ -1,4 +1,4 @@
-"""What observing needs to see of a bus and its census, which live on floors it may not see. Shapes only."""
+"""What observing needs to see of a bus and its census, which live higher up, or in another room. Shapes only."""
 # ruff: noqa: D102 - members are explained where the real ones are: EventBus, Loop, GroupCensus
 
 from __future__ import annotations
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from enum import Enum
 
     from eventbus.consuming import Consumer
-    from eventbus.delivery import Observer
+    from eventbus.delivery import Health, Observer
     from eventbus.publishing import Publisher
     from eventbus.streams import Wire
 
@@ -114,7 +113,7 @@ class LoopView(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def health(self) -> Enum: ...
+    def health(self) -> Health: ...
     @property
     def failures(self) -> int: ...
     @property

@@ -1,8 +1,9 @@
-"""The only floor that speaks Redis: connections, keys, typed commands, scripts, the embedded server."""
+"""The floor between us and redis-py: connections, typed commands, the embedded server; keys and scripts are spelled here alone."""
 
 from eventbus.streams import keys
 from eventbus.streams.address import Address
 from eventbus.streams.border import mapped
+from eventbus.streams.clock import server_time
 from eventbus.streams.connections import Connections
 from eventbus.streams.entries import (
     Beaten,
@@ -10,20 +11,21 @@ from eventbus.streams.entries import (
     Copy,
     Destination,
     EntryCommands,
+    HandedOver,
     Moved,
     Promoted,
     RawEntry,
-    Recovered,
 )
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
-from eventbus.streams.retention import Trimmed, trim
+from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
 from eventbus.streams.wire import ANSWER_TIMEOUT, Wire, pack
 
 __all__ = [
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
+    "UNSERVED",
     "Address",
     "Backlog",
     "Batch",
@@ -37,11 +39,11 @@ __all__ = [
     "Group",
     "GroupCommands",
     "GroupReader",
+    "HandedOver",
     "Member",
     "Moved",
     "Promoted",
     "RawEntry",
-    "Recovered",
     "ServerFacts",
     "Trimmed",
     "Wire",
@@ -50,5 +52,7 @@ __all__ = [
     "mapped",
     "pack",
     "probe",
+    "server_time",
+    "silences",
     "trim",
 ]

@@ -28,7 +28,7 @@ from urllib.parse import quote, unquote, urlsplit
 from anyio import to_thread
 
 from eventbus.errors import BackendUnavailable, ConfigurationError
-from eventbus.streams.embedded_urls import hand_on, handed_on, parse, spelled
+from eventbus.streams.embedded_urls import hand_on, handed_on, parse, url_of
 from eventbus.streams.private_server import PAUSE, START_TIMEOUT, Facts, PrivateServer, ask, owner_lives, shut_down
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def acquire(url: str) -> EmbeddedServer:
         BackendUnavailable: The server, or the one that holds the directory, does not answer in time.
     """
     directory = parse(url)
-    name = spelled(directory)
+    name = url_of(directory)
     with _state.guard:
         shared = _state.shared.get(name)
         if shared is None or not shared.serves():

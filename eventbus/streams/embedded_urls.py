@@ -40,7 +40,7 @@ def parse(url: str) -> Path | None:
     return Path(os.path.realpath(path)) if path else None
 
 
-def spelled(directory: Path | None) -> str:
+def url_of(directory: Path | None) -> str:
     """Write the one url of a directory, or of the server in memory."""
     return f"embedded://{quote(str(directory or ''))}"
 

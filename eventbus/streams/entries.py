@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from eventbus.streams.clock import server_time
 from eventbus.streams.packing import packed
 from eventbus.streams.scripts import run_script
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 RawEntry: TypeAlias = "tuple[bytes, list[bytes] | None]"
 """An entry id and its flat fields; None where the entry was cut from the stream while it was pending."""
 
+HandedOver: TypeAlias = "tuple[bytes, list[bytes] | None, int]"
+"""An entry that was handed over before: the same, and Redis's delivery count."""
+
 PENDING_PAGE: Final = 500
+"""Own pending rows of one reply, some 100 bytes each: so that a long list does not hold up the heartbeat behind it."""
+
 WINDOW: Final = 1000
 """Rows of the pending list that one claim looks at: about 2 ms of the server's time."""
 
@@ -78,29 +84,20 @@ class Beaten:
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
-    """An own pending entry that was read again; `fields` is None where it was cut from the stream."""
-
-    entry_id: bytes
-    fields: list[bytes] | None
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Claimed:
     """The answer to one claim.
 
     Attributes:
         cursor: The id after which the next one goes on; empty at the end of the pending list.
         token: The group's token; empty when it is missing.
-        entries: Id, fields and Redis's delivery count of what was taken.
+        entries: What was taken.
         own: Stale entries of this consumer itself: id and idle seconds.
         cut: Entries that were cut from the stream while they were pending; they are dead letters now.
     """
 
     cursor: bytes
     token: str
-    entries: Sequence[tuple[bytes, list[bytes], int]]
+    entries: Sequence[HandedOver]
     own: Sequence[tuple[bytes, float]]
     cut: Sequence[bytes]
 
@@ -133,7 +130,8 @@ class Promoted:
 class EntryCommands:
     """Scripts about the entries of one group, sent on a connection that never blocks.
 
-    Every method is one script, atomic and safe to send again; the head of its file says why.
+    What writes is one script, atomic; all but `rescue` (which may then write a second copy) are safe to send again. The
+    head of each file says why.
 
     Args:
         wire: The command connection, shared with other groups.
@@ -223,8 +221,7 @@ class EntryCommands:
 
     async def clock(self) -> float:
         """The server's time in seconds since 1970."""
-        seconds, microseconds = await self._wire.one("TIME")
-        return int(seconds) + int(microseconds) / 1_000_000
+        return await server_time(self._wire) / 1000
 
     async def claim(
         self,
@@ -262,8 +259,7 @@ class EntryCommands:
         if reply == -1:
             return None
         after, token, taken, own, cut = reply
-        entries = [(row[0], row[1], int(row[2])) for row in taken]
-        return Claimed(after, token.decode(), entries, [(row[0], row[1] / 1000) for row in own], cut)
+        return Claimed(after, token.decode(), _handed_over(taken), [(row[0], row[1] / 1000) for row in own], cut)
 
     async def held(self, *, private: bool, after: bytes | None) -> list[bytes]:
         """A page of the ids pending for this consumer, in order, after the given one."""
@@ -272,7 +268,7 @@ class EntryCommands:
         rows = await self._wire.one("XPENDING", source, self.group.name, start, "+", PENDING_PAGE, self.consumer)
         return [row[0] for row in rows]
 
-    async def recover(self, ids: Sequence[bytes], *, private: bool) -> tuple[int, list[Recovered]]:
+    async def recover(self, ids: Sequence[bytes], *, private: bool) -> tuple[int, list[HandedOver]]:
         """Read own pending entries again, keeping their delivery count.
 
         Returns:
@@ -281,7 +277,7 @@ class EntryCommands:
         source = self.group.source(private=private)
         arguments: list[str | bytes | int] = [self.group.name, self.consumer, CLAIM_BYTES, *ids]
         looked_at, rows = await run_script(self._wire, "recover", (source,), arguments)
-        return int(looked_at), [Recovered(row[0], row[1], int(row[2])) for row in rows]
+        return int(looked_at), _handed_over(rows)
 
     async def promote(self, types: Mapping[str, int], *, count: int, credit: int, unhandled: float, now: str) -> Promoted:
         """Promote parked copies that are due.
@@ -308,6 +304,10 @@ class EntryCommands:
             Destination.PARKED: group.parked,
             Destination.DEAD: group.dead,
         }[destination]
+
+
+def _handed_over(rows: Iterable[Any]) -> list[HandedOver]:
+    return [(row[0], row[1], int(row[2])) for row in rows]
 
 
 def _milliseconds(delay: float | None) -> int:

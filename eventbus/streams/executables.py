@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from eventbus.errors import ConfigurationError
+from eventbus.streams.probe import FLOOR as SERVER_FLOOR
+from eventbus.streams.probe import version_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Version: TypeAlias = tuple[int, int, int]
 
-FLOOR: Final[Version] = (6, 2, 0)
+FLOOR: Final[Version] = (*SERVER_FLOOR, 0)
 """The oldest server eventbus works with."""
 
 _REMEDY: Final = "pip install 'eventbus[embedded]'"
@@ -55,7 +57,7 @@ def newest(*, floor: Version = FLOOR) -> Executable:
         if version is None:
             passed_over.append(f"{path} does not tell its version")
         elif version < floor:
-            passed_over.append(f"{path} is {spelled(version)}")
+            passed_over.append(f"{path} is {version_text(version)}")
         else:
             found.append(Executable(path, version))
     if not found:
@@ -67,11 +69,6 @@ def parse_version(text: str) -> Version | None:
     """Read the version from what `--version` prints: `Redis server v=7.0.15 …`, `Valkey server v=8.1.1 …`."""
     match = _VERSION.search(text)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
-
-
-def spelled(version: Version) -> str:
-    """Write a version as people do: `6.2.14`."""
-    return ".".join(map(str, version))
 
 
 def _candidates() -> Iterator[Path]:
@@ -112,7 +109,7 @@ def _version(path: Path) -> Version | None:
 
 
 def _nothing(floor: Version, passed_over: list[str]) -> str:
-    wanted = spelled(floor).removesuffix(".0")
+    wanted = version_text(floor).removesuffix(".0")
     reasons = f" Passed over: {'; '.join(passed_over)}." if passed_over else ""
     remedy = f"put a redis-server {wanted} or newer on PATH"
     if floor <= FLOOR:  # the packaged server is a 6.2 and would not help with a higher floor

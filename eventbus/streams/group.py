@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from eventbus.streams.scripts import Caller
 
 COUNT_LIMIT: Final = 10_000
+"""Entries after which counting what waits for a new group stops: whether there are more changes nobody's mind."""
+
 MEND_PAGE: Final = 500
+"""Parked copies one script looks at, so that many of them do not hold up the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class GroupCommands:
         names = (group.members, group.hash, group.types, keys.groups(group.stream))
         arguments = (self.consumer, member.about, int(member.lease * 1000), group.name, token, *member.declared())
         reply = await run_script(self._wire, "announce", names, arguments)
-        return None if reply == -1 else float(reply[1]) / 1000
+        return None if reply == -1 else int(reply) / 1000
 
     async def retire(self, *, silence: float) -> list[str]:
         """Remove consumers that were silent for so many seconds and owe nothing; returns their names. One script."""
@@ -207,14 +210,15 @@ class GroupCommands:
         most = COUNT_LIMIT + 1
         if entry_id == "0":
             return min(most, int(await self._wire.one("XLEN", self.group.stream)))
-        return int(await run_script(self._wire, "waiting", (self.group.stream,), (entry_id, most)))
+        count, _ = await run_script(self._wire, "count_range", (self.group.stream,), (f"({entry_id}", "+", most))
+        return int(count)
 
     async def unserved(self, service: str, *, silence: float, besides: Collection[str] = ()) -> list[str]:
         """Name other groups of this service on the topic whose members all fell silent.
 
         Args:
             service: The service's name, as its groups recorded it.
-            silence: Seconds without a heartbeat after which a member counts as gone.
+            silence: Seconds without a heartbeat after which a member counts as gone, unless its own lease is longer.
             besides: Groups that are not asked about. Default none.
         """
         stream, everyone = self.group.stream, keys.groups(self.group.stream)

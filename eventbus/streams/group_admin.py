@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 UNKNOWN_LEASE: Final = 30.0
 """Seconds of silence after which a member counts as gone where the group's hash has no lease: the default lease."""
 
+_UNKNOWN: Final = int(UNKNOWN_LEASE * 1000)
+
+COUNT_STEP: Final = 10_000
+"""Entries one script counts: it reads them, payloads included, inside the server, which does nothing else meanwhile."""
+
 
 class Renaming(Enum):
     """What came of a renaming."""
@@ -108,19 +113,16 @@ async def abandon_group(wire: Caller, group: Group, *, limit: int, look_only: bo
     return Abandoned(Abandoning(code), _names(living), pending, None if unread < 0 else unread, retry, parked, dead)
 
 
-async def count_range(wire: Caller, stream: str, begin: str, end: str, *, step: int = 10_000) -> int:
-    """Count a stream's entries between two ids (`(id` leaves the id itself out). One script for `step` entries."""
+async def count_range(wire: Caller, stream: str, begin: str, end: str) -> int:
+    """Count a stream's entries between two ids (`(id` leaves the id itself out). One script for `COUNT_STEP` entries."""
     total = 0
     while True:
-        reply = await run_script(wire, "count_range", (stream,), (begin, end, step))
+        reply = await run_script(wire, "count_range", (stream,), (begin, end, COUNT_STEP))
         count, last = int(reply[0]), reply[1]
         total += count
-        if count < step:
+        if count < COUNT_STEP:
             return total
         begin = f"({last.decode()}"
-
-
-_UNKNOWN: Final = int(UNKNOWN_LEASE * 1000)
 
 
 def _private(group: Group) -> tuple[str, ...]:

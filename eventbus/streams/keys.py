@@ -50,5 +50,5 @@ def groups(stream: str) -> str:
 
 
 def members(stream: str, group: str) -> str:
-    """A hash of heartbeats: consumer name to JSON with `time`, `host`, `pid`, `lease`."""
+    """A hash of heartbeats: consumer name to JSON with `time`, `service`, `host`, `pid`, `lease`."""
     return f"{{{stream}}}:members:{group}"

@@ -14,6 +14,11 @@ FLOOR: Final = (6, 2)
 """The oldest server with the commands that are used here (XPENDING with exclusive ranges)."""
 
 
+def version_text(version: tuple[int, ...]) -> str:
+    """Write a version as people do: `6.2.14`."""
+    return ".".join(map(str, version))
+
+
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
     """What `INFO` tells that matters here.
@@ -22,6 +27,7 @@ class ServerFacts:
         version: Redis's version, or the one of Redis that a Valkey claims compatibility with.
         product: "redis" or "valkey".
         append_only: Whether an append-only file is written.
+        memory: Bytes in use.
         maxmemory: Its limit in bytes, 0 for none.
         eviction: Its `maxmemory-policy`.
     """
@@ -29,8 +35,14 @@ class ServerFacts:
     version: tuple[int, ...]
     product: str
     append_only: bool
+    memory: int
     maxmemory: int
     eviction: str
+
+    @property
+    def version_text(self) -> str:
+        """The version as people write it."""
+        return version_text(self.version)
 
 
 async def probe(wire: Wire) -> ServerFacts:
@@ -38,12 +50,11 @@ async def probe(wire: Wire) -> ServerFacts:
 
     Raises:
         BackendUnavailable: No answer.
-        ConfigurationError: The server is older than 6.2.
+        ConfigurationError: The server is older than `FLOOR`.
     """
     facts = parse_info((await wire.one("INFO")).decode(errors="replace"))
     if facts.version < FLOOR:
-        found = ".".join(map(str, facts.version))
-        raise ConfigurationError(f"this Redis is {found}; eventbus needs Redis 6.2 or Valkey 7.2, or newer")
+        raise ConfigurationError(f"this Redis is {facts.version_text}; eventbus needs Redis {version_text(FLOOR)} or Valkey 7.2, or newer")
     return facts
 
 
@@ -56,6 +67,7 @@ def parse_info(text: str) -> ServerFacts:
         version=version,
         product=product,
         append_only=values.get("aof_enabled") == "1",
+        memory=int(values.get("used_memory", "0")),
         maxmemory=int(values.get("maxmemory", "0")),
         eviction=values.get("maxmemory_policy", "noeviction"),
     )

@@ -54,21 +54,20 @@ class GroupReader:
         await self._wire.close()
         self.client_id = int(await self._wire.one("CLIENT", "ID"))
 
-    async def read(self, count: int, *, block: float = BLOCK) -> list[Batch]:
-        """Read entries nobody of the group was given yet, from the topic and the private stream.
+    async def read(self, count: int) -> list[Batch]:
+        """Read entries nobody of the group was given yet, from the topic and the private stream; waits `BLOCK` seconds for one.
 
         Args:
             count: Most entries per stream, at least 1 (Redis reads 0 as "no limit").
-            block: Seconds to wait when there is none.
 
         Raises:
             BackendUnavailable: No answer; entries may be pending for this consumer unseen.
             BackendRefused: Among others with code NOGROUP: the group is gone.
         """
         reply = await self._wire.one(
-            *("XREADGROUP", "GROUP", self._group.name, self._consumer, "COUNT", count, "BLOCK", int(block * 1000)),
+            *("XREADGROUP", "GROUP", self._group.name, self._consumer, "COUNT", count, "BLOCK", int(BLOCK * 1000)),
             *("STREAMS", self._group.stream, self._group.private, ">", ">"),
-            timeout=block + READ_MARGIN,
+            timeout=BLOCK + READ_MARGIN,
         )
         return [self._batch(*part) for part in reply or ()]
 

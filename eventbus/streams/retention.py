@@ -1,11 +1,13 @@
-"""Trims topics: what every group has settled, beyond a length or an age."""
+"""Trims topics: what every group has settled, beyond a length or an age; and knows who holds that back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from eventbus.delivery.carried import LATEST, number
 from eventbus.streams import keys
+from eventbus.streams.clock import server_time
 from eventbus.streams.scripts import run_script
 
 if TYPE_CHECKING:
@@ -14,14 +16,18 @@ if TYPE_CHECKING:
 EXACT_STEP: Final = 10_000
 """Entries one exact trim removes: finding the place reads them, payloads included, inside the server."""
 
+UNSERVED: Final = 86_400.0
+"""Seconds without a heartbeat of any member after which a group is named, since it holds back trimming: a day, so that no
+deploy and no night does it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
     """What a trim did.
 
     Attributes:
-        cut: Entries removed that every group had settled.
-        unread: Entries removed by a hard cap that some group had not settled: lost to it.
+        settled: Entries removed that every group had settled.
+        unsettled: Entries removed by a hard cap that some group had not settled: lost to it.
         left: Entries in the stream.
         watermark: Before this entry id everything is settled; None where the stream has no group.
         missing: Groups of eventbus whose place on the stream is gone: they stop trimming until they are
@@ -29,8 +35,8 @@ class Trimmed:
         holding: The groups that hold the watermark.
     """
 
-    cut: int
-    unread: int
+    settled: int
+    unsettled: int
     left: int
     watermark: str | None
     missing: tuple[str, ...]
@@ -68,6 +74,22 @@ async def trim(wire: Caller, stream: str, *, max_len: int | None, max_age: float
         if not reply[6]:
             missing, holding = (tuple(sorted(name.decode(errors="replace") for name in part)) for part in reply[4:6])
             return Trimmed(settled, unsettled, reply[2], reply[3].decode() or None, missing, holding)
+
+
+async def silences(wire: Caller, stream: str) -> dict[str, float | None]:
+    """How long nobody has served each of the groups that eventbus ever made on a stream, by name.
+
+    Returns:
+        Seconds since any member of a group sent a heartbeat; None where none is known.
+
+    Redis cost:
+        Two commands, and one a group.
+    """
+    now, found = await server_time(wire), dict[str, float | None]()
+    for name in sorted(await wire.one("SMEMBERS", keys.groups(stream))):
+        served = number(await wire.one("HGET", _hash(stream, name), "served"), LATEST)
+        found[name.decode(errors="backslashreplace")] = None if served is None else max(0, now - served) / 1000
+    return found
 
 
 def _hash(stream: str, name: bytes) -> bytes:

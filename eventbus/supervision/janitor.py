@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from eventbus.errors import BackendRefused
-from eventbus.streams import keys, trim
+from eventbus.streams import UNSERVED, silences, trim
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,9 +26,6 @@ _log = logging.getLogger("eventbus.supervision")
 SILENCE: Final = 3.0
 """Leases without a heartbeat after which a consumer that owes nothing is removed."""
 
-UNSERVED: Final = 86_400.0
-"""Seconds without a heartbeat of any member after which a group is named: it holds back trimming."""
-
 REPEAT: Final = 3_600.0
 """Seconds between warnings about the same thing."""
 
@@ -39,13 +36,13 @@ class JanitorCounts:
 
     Attributes:
         trimmed: Settled entries this process trimmed.
-        cut_unread: Entries it cut by a hard cap before some group had settled them.
+        cut: Entries it cut by a hard cap before some group had settled them.
         retired: Consumers it removed.
         mended: Parked copies without a due time it gave one.
     """
 
     trimmed: int = 0
-    cut_unread: int = 0
+    cut: int = 0
     retired: int = 0
     mended: int = 0
 
@@ -113,8 +110,8 @@ class Janitor:
         """Trim one topic as it declares, and store its groups' watermarks."""
         stream = self._settings.prefix + topic.name
         trimmed = await trim(self._wire, stream, max_len=topic.max_len, max_age=topic.seconds, hard=topic.hard)
-        self.counts.trimmed += trimmed.cut
-        if trimmed.unread:
+        self.counts.trimmed += trimmed.settled
+        if trimmed.unsettled:
             self._say_cut(topic, trimmed)
         if trimmed.missing and self._may_say("missing", topic.name, *trimmed.missing):
             names = ", ".join(trimmed.missing)
@@ -124,22 +121,18 @@ class Janitor:
         return trimmed
 
     def _say_cut(self, topic: Topic, trimmed: Trimmed) -> None:
-        self.counts.cut_unread += trimmed.unread
+        self.counts.cut += trimmed.unsettled
         behind = ", ".join(trimmed.holding) or "it has none"
         _log.error(
             "topic %r: its hard cap cut %d entries that were not settled by every group; furthest behind: %s",
             topic.name,
-            trimmed.unread,
+            trimmed.unsettled,
             behind,
         )
 
     async def _name_unserved(self, topic: Topic, stream: str) -> None:
-        seconds, _ = await self._wire.one("TIME")
-        for name in await self._wire.one("SMEMBERS", keys.groups(stream)):
-            group = name.decode(errors="replace")
-            served = await self._wire.one("HGET", keys.group(stream, group), "served")
-            silent = 0.0 if served is None else int(seconds) - int(served) / 1000
-            if silent >= UNSERVED:
+        for group, silent in (await silences(self._wire, stream)).items():
+            if silent is not None and silent >= UNSERVED:
                 _log.warning(
                     "group %r holds back the trimming of topic %r: nobody has served it for %.1f days; serve it, or "
                     "`eventbus groups abandon`",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING
 
+import anyio
+
+from eventbus.delivery import Health
 from eventbus.errors import BackendError
 
 if TYPE_CHECKING:
@@ -16,15 +18,6 @@ if TYPE_CHECKING:
     from eventbus.delivery import Alive, Backoff
 
 _log = logging.getLogger("eventbus.supervision")
-
-
-class Health(Enum):
-    """How a loop is."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    FAILING = "failing"
-    STOPPED = "stopped"
 
 
 @dataclass(slots=True)
@@ -90,8 +83,5 @@ class Loop:
             _log.debug("%s still waits for Redis (%d failures): %s", self.name, self.failures, error)
 
     async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.stopping.wait()
-        except TimeoutError:
-            return
+        with anyio.move_on_after(seconds):
+            await self.stopping.wait()

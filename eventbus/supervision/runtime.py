@@ -51,7 +51,7 @@ class Runtime:
     supervisor: Supervisor
     name: str
     embedded: EmbeddedServer | None
-    rooms: Rooms = field(default_factory=Rooms)
+    rooms: Rooms
     shifts: list[Shift] = field(default_factory=list["Shift"])
     alone: Alone = field(default_factory=Alone)
     stuck: int = 0
@@ -63,9 +63,9 @@ class Runtime:
         settings: Settings,
         topics: Topics,
         *,
-        rooms: Rooms | None = None,
-        publishes: type[Publisher] = Publisher,
-        tidies: type[Janitor] = Janitor,
+        rooms: Rooms = Rooms(),  # noqa: B008 - frozen
+        publisher_class: type[Publisher] = Publisher,
+        janitor_class: type[Janitor] = Janitor,
     ) -> Runtime:
         """Connect, look at the server, and start to publish.
 
@@ -73,8 +73,8 @@ class Runtime:
             settings: The bus's.
             topics: Those the bus knows.
             rooms: What consumers are put together from. Default: the ordinary ones.
-            publishes: The publisher's class.
-            tidies: The janitor's class.
+            publisher_class: The publisher's class.
+            janitor_class: The janitor's class.
 
         Raises:
             ConfigurationError: A bad url, a server that is too old, or none to embed.
@@ -92,11 +92,11 @@ class Runtime:
             undo.push_async_callback(wire.close)
             await _look_at(wire, str(connections.address), in_memory=settings.url == "embedded://")
             supervisor = Supervisor(lease=settings.lease)
-            publisher = publishes(connections, settings, topics, supervisor.start)
+            publisher = publisher_class(connections, settings, topics, supervisor.start)
             await supervisor.open()
             supervisor.start("publishing", publisher.run)
             supervisor.start("deadlines of publishes", publisher.sweep)
-            janitor = tidies(wire, settings, topics)
+            janitor = janitor_class(wire, settings, topics)
             supervisor.start("tidying", janitor.run)
             undo.pop_all()
         return cls(
@@ -105,7 +105,7 @@ class Runtime:
             wire=wire,
             publisher=publisher,
             janitor=janitor,
-            rooms=rooms or Rooms(),
+            rooms=rooms,
             supervisor=supervisor,
             name=name,
             embedded=embedded,

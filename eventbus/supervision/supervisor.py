@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eventbus.delivery import Alive, Backoff
@@ -22,12 +23,11 @@ class Supervisor:
         `close` cancels what still runs, and waits for it.
 
     Args:
-        lease: The bus's lease in seconds. No delay exceeds a sixth of it, so that owners of entries are
-            back before anyone may claim from them.
+        lease: The bus's lease in seconds, within which delays are kept: see `Backoff.within`.
     """
 
     def __init__(self, *, lease: float) -> None:
-        self._backoff = Backoff(most=min(Backoff().most, lease / 6))
+        self._backoff = Backoff.within(lease)
         self._home = Home()
         self.loops: list[Loop] = []
 
@@ -45,11 +45,7 @@ class Supervisor:
         """
         loop = Loop(name, body, stopping or asyncio.Event())
         self.loops.append(loop)
-
-        async def supervised() -> None:
-            await loop.supervise(self._backoff)
-
-        self._home.start(supervised)
+        self._home.start(partial(loop.supervise, self._backoff))
 
     @property
     def ended(self) -> asyncio.Event:

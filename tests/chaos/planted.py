@@ -175,7 +175,7 @@ def _claims_in_hand(bus: Bus) -> Bus:
             if (claimed := await super().claim(private=private, **rest)) is None:
                 return None
             own = await self.held(private=private, after=None)
-            again = [(each.entry_id, each.fields, each.count) for each in (await self.recover(own, private=private))[1] if each.fields]
+            again = [found for found in (await self.recover(own, private=private))[1] if found[1]]
             return replace(claimed, entries=[*claimed.entries, *again])
 
     class InHand(bus.rooms.in_hand):
@@ -245,27 +245,27 @@ SILENT: Final = 1.5
 
 
 def _trims_pending(bus: Bus) -> Bus:
-    class Trims(bus.tidies):
+    class Trims(bus.janitor_class):
         async def trim(self, topic):
             rows = await self._wire.one("XINFO", "GROUPS", topic.name)
             last = [dict(zip(row[::2], row[1::2], strict=True))[b"last-delivered-id"] for row in rows]
             await self._wire.one("XTRIM", topic.name, "MINID", min(last, default=b"0-0"))
             return await super().trim(topic)
 
-    return type("PlantedBus", (bus,), {"tidies": Trims})
+    return type("PlantedBus", (bus,), {"janitor_class": Trims})
 
 
 # -- publishing
 
 
 def _fresh_ids(bus: Bus) -> Bus:
-    class FreshIds(bus.publishes):
+    class FreshIds(bus.publisher_class):
         def _requeue(self, waiting):
             for each in waiting:
                 each.command = each.command.replace(each.event_id.encode(), new_identity().id.encode())
             super()._requeue(waiting)
 
-    return type("PlantedBus", (bus,), {"publishes": FreshIds})
+    return type("PlantedBus", (bus,), {"publisher_class": FreshIds})
 
 
 @dataclass(frozen=True, slots=True)

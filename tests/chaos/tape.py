@@ -145,7 +145,7 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
             made, group = super().recover(ids, private=private), self.group.name
 
             def tell(got):
-                return tape.came(group, [(each.entry_id, each.fields, each.count) for each in got[1]], private=private, again=True)
+                return tape.came(group, got[1], private=private, again=True)
 
             return await tape.call("recover", group, made, tell)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from eventbus import Context, EventBus, Retry
-from eventbus.supervision.loops import Health
+from eventbus.delivery import Health
 from tests.chaos.board import Board
 from tests.chaos.history import History
 from tests.chaos.load import ATTEMPTS, BACKOFF, GROUPS, Fresh, Load, Refused, Step, Times, intact, play
@@ -110,8 +110,8 @@ class _Worker:
             self._history.write("end", "ok")
 
     def _bus(self) -> EventBus:
-        spec, rooms, publisher = self._spec, self._rooms(EventBus.rooms), EventBus.publishes
-        kind = type("RigBus", (EventBus,), {"rooms": rooms, "publishes": publisher})
+        spec, rooms, publisher = self._spec, self._rooms(EventBus.rooms), EventBus.publisher_class
+        kind = type("RigBus", (EventBus,), {"rooms": rooms, "publisher_class": publisher})
         if spec.plant:
             from tests.chaos.planted import planted_bus
 

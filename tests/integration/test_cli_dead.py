@@ -354,7 +354,7 @@ async def test_trim_removes_what_is_settled_and_asks_before_anything_else(run, r
     assert await redis_client.xlen("orders") == 10
     ended = await run("trim", "orders", "--max-len", "2", "--exact", "--output", "json")
     (found,) = documents(ended.out)
-    assert (found["cut"], found["unread"], found["left"], found["watermark"], found["dry_run"]) == (5, 0, 5, "6-0", False)
+    assert (found["settled"], found["unsettled"], found["left"], found["watermark"], found["dry_run"]) == (5, 0, 5, "6-0", False)
     ended = await run("trim", "orders", "--max-len", "2", "--hard", "--exact")
     assert (ended.code, ended.out) == (2, "")
     assert "2 entries of topic 'orders' that are not handled by every group will be lost" in ended.err

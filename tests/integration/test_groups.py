@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 
 import pytest
 
 from eventbus import BackendRefused
-from eventbus.streams import COUNT_LIMIT, Address, Connections, Group, GroupCommands, Member, Wire
+from eventbus.streams import COUNT_LIMIT, Address, Connections, Group, GroupCommands, Member, Wire, keys
 
 MEMBER = Member("billing", 30.0, {}, b"{}")
 
@@ -73,6 +74,25 @@ async def test_groups_that_are_named_are_left_out_of_the_unserved_ones(redis_url
         assert await group.unserved("billing", silence=30) == ["old", "two"]
         assert await group.unserved("billing", silence=30, besides={"two"}) == ["old"]
         assert await group.unserved("billing", silence=30, besides={"two", "old"}) == []
+
+
+async def test_a_group_is_unserved_unless_a_heartbeat_is_young_or_stands_for_its_own_lease(redis_url, redis_client):
+    """A member with a longer lease than the asker's lives; what another hand wrote among the heartbeats is none."""
+    seconds, _ = await redis_client.time()
+    beats = {
+        "young": json.dumps({"time": (seconds - 5) * 1000, "lease": 30}),
+        "old": json.dumps({"time": (seconds - 50) * 1000, "lease": 30}),
+        "slow": json.dumps({"time": (seconds - 50) * 1000, "lease": 600}),
+        "number": "5",
+        "text": '{"time": "x", "lease": "y"}',
+        "damaged": "{",
+    }
+    for name, beat in beats.items():
+        async with commands(redis_url, name) as group:
+            await group.ensure(MEMBER, start="0")
+            await redis_client.hset(keys.members("orders", name), "somebody", beat)
+    async with commands(redis_url, "asker") as group:
+        assert await group.unserved("billing", silence=30) == ["damaged", "number", "old", "text"]
 
 
 @pytest.mark.parametrize("lost", ["orders", "{orders}:retry:charge", "the group"])

@@ -74,7 +74,7 @@ async def test_what_every_group_has_settled_goes_down_to_the_length(topic, max_l
     await topic.group(settled=settled)
     trimmed = await topic.trim(max_len=max_len)
     assert await topic.ids() == list(left)
-    assert (trimmed.cut, trimmed.unread, trimmed.left) == (10 - len(left), 0, len(left))
+    assert (trimmed.settled, trimmed.unsettled, trimmed.left) == (10 - len(left), 0, len(left))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_nothing_is_trimmed_that_one_group_has_not_settled(topic, groups, 
         await topic.group(name, settled=settled, pending=pending)
     trimmed = await topic.trim(max_len=0)
     assert (await topic.ids())[0] == first
-    assert trimmed.unread == 0
+    assert trimmed.unsettled == 0
 
 
 async def test_groups_of_other_programs_count_as_ours_do(topic):
@@ -152,7 +152,7 @@ async def test_a_group_that_is_missing_stops_all_trimming_until_it_is_healed_or_
     assert await topic.trim(max_len=0, max_age=0.001) == Trimmed(0, 0, 10, "10-0", ("away", "gone"), ("charge",))
     assert await topic.watermark() == "10-0"
     await topic.client.srem(GROUPS, "gone", "away")
-    assert (await topic.trim(max_len=0)).cut == 9
+    assert (await topic.trim(max_len=0)).settled == 9
 
 
 async def test_a_hard_cap_holds_although_a_group_is_missing(topic):
@@ -162,7 +162,7 @@ async def test_a_hard_cap_holds_although_a_group_is_missing(topic):
     await topic.client.sadd(GROUPS, "gone")
     trimmed = await topic.trim(max_len=4, hard=True)
     assert (await topic.ids(), trimmed.missing) == ([7, 8, 9, 10], ("gone",))
-    assert trimmed.cut + trimmed.unread == 6
+    assert trimmed.settled + trimmed.unsettled == 6
 
 
 async def test_what_a_hard_cap_cuts_unsettled_is_counted_apart_and_kept_with_who_was_behind(topic):
@@ -171,7 +171,7 @@ async def test_what_a_hard_cap_cuts_unsettled_is_counted_apart_and_kept_with_who
     await topic.group("charge", settled=3)
     await topic.group("ship", settled=8, pending=[6])
     trimmed = await topic.trim(max_len=2, hard=True)
-    assert (trimmed.cut, trimmed.unread, trimmed.left, trimmed.watermark, trimmed.holding) == (3, 5, 2, "3-0", ("charge",))
+    assert (trimmed.settled, trimmed.unsettled, trimmed.left, trimmed.watermark, trimmed.holding) == (3, 5, 2, "3-0", ("charge",))
     assert (await topic.cut(), await topic.cut("ship")) == ("5", None)
     await topic.fill(2, first=11)
     await topic.trim(max_len=2, hard=True)
@@ -187,7 +187,7 @@ async def test_the_entry_at_the_watermark_counts_as_settled_where_it_is(topic, s
     await topic.fill(10)
     await topic.group(settled=settled, pending=pending)
     trimmed = await topic.trim(max_len=2, hard=True)
-    assert (trimmed.cut, trimmed.unread, trimmed.left) == (cut, unread, 2)
+    assert (trimmed.settled, trimmed.unsettled, trimmed.left) == (cut, unread, 2)
 
 
 @pytest.mark.parametrize("settled", [0, 1, 40, 99, 100, 101, 199, 200])
@@ -197,7 +197,7 @@ async def test_a_hard_cap_of_whole_nodes_counts_what_was_lost_and_not_its_neighb
     await topic.group(settled=settled)
     trimmed = await topic.trim(max_len=NODE, hard=True, exact=False)
     assert trimmed.left == NODE
-    assert (trimmed.cut, trimmed.unread) == (settled, 2 * NODE - settled)
+    assert (trimmed.settled, trimmed.unsettled) == (settled, 2 * NODE - settled)
 
 
 async def test_only_whole_nodes_go_where_nobody_asks_for_more(topic):
@@ -205,7 +205,7 @@ async def test_only_whole_nodes_go_where_nobody_asks_for_more(topic):
     await topic.fill(4 * NODE)
     await topic.group(settled=3 * NODE + 50)
     trimmed = await topic.trim(max_len=NODE + 50, exact=False)
-    assert (trimmed.cut, trimmed.unread, trimmed.left) == (2 * NODE, 0, 2 * NODE)
+    assert (trimmed.settled, trimmed.unsettled, trimmed.left) == (2 * NODE, 0, 2 * NODE)
     assert (await topic.ids())[0] == 2 * NODE + 1
     assert (await topic.trim(max_len=0, exact=False)).left == NODE
 
@@ -217,9 +217,9 @@ async def test_what_is_too_old_goes_as_far_as_it_is_settled(topic):
         await topic.client.xadd("orders", {"data": "x"}, id=f"{(seconds - age) * 1000}-0")
     ids = [entry_id for entry_id, _ in await topic.client.xrange("orders")]
     await topic.client.xgroup_create("orders", "charge", id=ids[1])
-    assert (await topic.trim(max_age=60)).cut == 1
+    assert (await topic.trim(max_age=60)).settled == 1
     await topic.client.xgroup_setid("orders", "charge", ids[-1])
-    assert (await topic.trim(max_age=60)).cut == 2
+    assert (await topic.trim(max_age=60)).settled == 2
     assert [entry_id for entry_id, _ in await topic.client.xrange("orders")] == ids[3:]
 
 
@@ -228,14 +228,14 @@ async def test_a_hard_cap_of_age_counts_what_was_lost(topic):
     await topic.fill(10)
     await topic.group(settled=4)
     trimmed = await topic.trim(max_age=60, hard=True)
-    assert (trimmed.cut, trimmed.unread, trimmed.left) == (4, 6, 0)
+    assert (trimmed.settled, trimmed.unsettled, trimmed.left) == (4, 6, 0)
 
 
 async def test_an_age_beyond_1970_keeps_everything(topic):
     """No limit, spelled in a silly way."""
     await topic.fill(3)
     await topic.group(settled=3)
-    assert (await topic.trim(max_age=1e10)).cut == 0
+    assert (await topic.trim(max_age=1e10)).settled == 0
 
 
 async def test_length_and_age_both_hold(topic):
@@ -255,7 +255,7 @@ async def test_an_exact_trim_of_many_goes_in_steps_and_adds_them_up(topic, monke
     await topic.fill(250)
     await topic.group(settled=240)
     trimmed = await topic.trim(max_len=20)
-    assert (trimmed.cut, trimmed.unread, trimmed.left) == (230, 0, 20)
+    assert (trimmed.settled, trimmed.unsettled, trimmed.left) == (230, 0, 20)
     assert await topic.ids() == list(range(231, 251))
 
 
@@ -313,7 +313,7 @@ async def test_without_memory_a_topic_is_trimmed_all_the_same(own_server):
         await client.config_set("maxmemory", "1")
         with pytest.raises(ResponseError, match="maxmemory"):
             await client.xadd("orders", {"data": "x"})
-        assert (await topic.trim(max_len=0)).cut == 7
+        assert (await topic.trim(max_len=0)).settled == 7
         assert await topic.watermark() == "4-0"
         await client.config_set("maxmemory", "0")
     await wire.close()

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from eventbus import BackendRefused, EventBus
-from eventbus.supervision import Health
+from eventbus.delivery import Health
 from eventbus.testing import running
 from tests.support.events import OrderCreated, orders
 from tests.support.proxy import proxy_to

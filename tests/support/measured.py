@@ -25,10 +25,10 @@ def consumer(topic: str = "orders", group: str = "charge", *, running: int = 0, 
     )
 
 
-def runtime(*, opened: int = 1, trimmed: int = 0, cut_unread: int = 0, **published: int) -> Any:
+def runtime(*, opened: int = 1, trimmed: int = 0, cut: int = 0, **published: int) -> Any:
     return SimpleNamespace(
         publisher=SimpleNamespace(counts=PublishCounts(**published)),
-        janitor=SimpleNamespace(counts=SimpleNamespace(trimmed=trimmed, cut_unread=cut_unread)),
+        janitor=SimpleNamespace(counts=SimpleNamespace(trimmed=trimmed, cut=cut)),
         wire=SimpleNamespace(opened=opened),
     )
 

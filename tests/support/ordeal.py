@@ -13,7 +13,7 @@ from itertools import count
 from redis.asyncio import Redis
 
 from eventbus import BackendError, BackendRefused, Context, Event, EventBus, Reject, Retry
-from eventbus.supervision import Health
+from eventbus.delivery import Health
 from tests.support.replicas import Listening
 
 LEASE = 2.0

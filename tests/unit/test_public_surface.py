@@ -12,8 +12,8 @@ import eventbus
 import eventbus.testing
 from eventbus import errors
 from eventbus.admin import Admin, DeadLetters
-from eventbus.delivery import Subscription
-from eventbus.supervision import Health, Loop
+from eventbus.delivery import Health, Subscription
+from eventbus.supervision import Loop
 from eventbus.testing.running import Running
 
 FRONT_DOORS = [eventbus, eventbus.testing]

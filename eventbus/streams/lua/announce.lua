@@ -4,8 +4,8 @@
 -- ARGV  1 consumer   2 JSON object of the member without its time, ending in "}"   3 its lease in milliseconds
 --       4 group   5 the token the consumer knows
 --       then each event type it knows and its highest version in turn
--- Returns {the server's time in milliseconds, the group's lease in milliseconds}, or -1 when the group is another one
---       now: nothing but the heartbeat was written, and the caller has to heal, which declares its types
+-- Returns the group's lease in milliseconds, or -1 when the group is another one now: nothing but the heartbeat was
+--       written, and the caller has to heal, which declares its types
 --
 -- Atomic because: the group's lease is the largest of its living members', so that nobody claims what a slower
 -- member still holds. The time must be the server's, the only clock all members share. A registry of types
@@ -50,4 +50,4 @@ for i = 6, #ARGV, 2 do
   local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0)
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 end
-return {now, lease}
+return lease

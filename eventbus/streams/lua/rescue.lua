@@ -4,18 +4,16 @@
 -- KEYS  1 the destination   2 the group's due times
 -- ARGV  for each copy: milliseconds until it is due (-1 where no time is kept), the number of its names and
 --       values, those names and values
--- Returns the number of copies written
+-- Returns nothing
 --
 -- A script because: a parked copy and its due time belong together, and the time is the server's.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZCARD', KEYS[2])  -- a key of another type is found before anything is written
-local written, at = 0, 1
+local at = 1
 while at <= #ARGV do
   local delay, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local copy = redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 2, at + 1 + count))
   if delay >= 0 then redis.call('ZADD', KEYS[2], now + delay, copy) end
-  written = written + 1
   at = at + 2 + count
 end
-return written

@@ -1,7 +1,8 @@
 -- Name the groups of a service that no living consumer serves.
 --
 -- KEYS  1 the set of groups   then for each group asked about: its hash, its members
--- ARGV  1 service   2 milliseconds of silence after which a member counts as gone   3… group names
+-- ARGV  1 service   2 milliseconds of silence after which a member counts as gone, unless its own lease is longer
+--       3… group names
 -- Returns the names of those groups
 --
 -- A script because: ages are differences on the server's clock.
@@ -14,7 +15,10 @@ for i = 3, #ARGV do
     local alive = false
     for _, record in ipairs(redis.call('HVALS', KEYS[at + 1])) do
       local ok, member = pcall(cjson.decode, record)
-      if ok and now - (member.time or 0) < tonumber(ARGV[2]) then alive = true end
+      if ok and type(member) == 'table' then
+        local stands = math.max(tonumber(ARGV[2]), (tonumber(member.lease) or 0) * 1000)
+        if now - (tonumber(member.time) or 0) < stands then alive = true end
+      end
     end
     if not alive then names[#names + 1] = ARGV[i] end
   end

@@ -117,7 +117,7 @@ async def test_the_smallest_pending_entry_in_a_dead_hand_is_read_again_when_the_
             await until(lambda: seen["newer"])
             await until(lambda: len(bus.consumers[0].in_hand) == 0)
         trimmed = await bus.admin.trim("errands", max_len=1, exact=True)
-        assert (trimmed.watermark, trimmed.cut) == (dead.entry_id, 1)
+        assert (trimmed.watermark, trimmed.settled) == (dead.entry_id, 1)
         await redis_client.xgroup_destroy(STREAM, GROUP)
         async with bus.consuming():
             await until(lambda: seen["dead"])
@@ -147,10 +147,10 @@ async def test_a_destroyed_group_is_healed_with_its_whole_backlog_though_another
             await redis_client.xgroup_destroy(STREAM, GROUP)
             await until(lambda: settled(redis_client, group="ship"))
             await shipping._runtime.janitor.run_once()
-            assert (await shipping.admin.trim("errands", max_len=1, exact=True)).cut == 0
+            assert (await shipping.admin.trim("errands", max_len=1, exact=True)).settled == 0
         async with charging.consuming():
             await until(lambda: settled(redis_client))
-        assert (await shipping.admin.trim("errands", max_len=1, exact=True)).cut > 0
+        assert (await shipping.admin.trim("errands", max_len=1, exact=True)).settled > 0
     assert seen == {f"e-{number}": 1 for number in range(300)}
     assert "groups charge are gone from it" in caplog.text
 

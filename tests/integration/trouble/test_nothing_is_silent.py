@@ -96,7 +96,7 @@ async def test_a_parked_event_that_was_deleted_is_counted(bus, value, redis_clie
 
     async with bus, bus.consuming():
         await bus.publish(OrderCreated(order_id="1"))
-        await until(lambda: value("retries_total"))
+        await until(lambda: value("handled_total", outcome="retry"))
         await redis_client.delete(keys.parked("orders", "charge"))
         await until(lambda: value("trimmed_pending_total"))
     assert "1 parked events were deleted before they were due" in caplog.text
@@ -112,7 +112,7 @@ async def test_a_type_that_nobody_declared_is_skipped(bus, value, redis_client, 
     async with bus, bus.consuming():
         for _ in range(2):
             await redis_client.xadd("orders", other)
-        await until(lambda: value("skipped_total") == 2)
+        await until(lambda: value("handled_total", outcome="skip") == 2)
     assert caplog.text.count("skipped, here and from now on") == 1
 
 
@@ -158,7 +158,7 @@ async def test_a_handler_that_nothing_can_end_is_stuck(bus, value, caplog):
     assert "1 entries stay pending for this consumer" in caplog.text
 
 
-async def test_what_a_hard_cap_cut_unread_is_counted(bus, value, caplog):
+async def test_what_a_hard_cap_cut_unsettled_is_counted(bus, value, caplog):
     """The user asked for it, and still wants to know."""
 
     @bus.subscribe(Reading, group="charge", concurrency=1, prefetch=1)
@@ -167,7 +167,7 @@ async def test_what_a_hard_cap_cut_unread_is_counted(bus, value, caplog):
 
     async with bus, bus.consuming():
         await bus.publish_many([Reading(number=number) for number in range(1000)])
-        await until(lambda: value("trimmed_unread_total", {}))
+        await until(lambda: value("trimmed_unsettled_total", {}))
     assert "its hard cap cut" in caplog.text
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from eventbus.delivery import Health
 from eventbus.streams import Address, keys
-from eventbus.supervision import Health
 from tests.support.ordeal import PASSWORD, client_of, ordeal, until
 from tests.support.proxy import proxy_to
 

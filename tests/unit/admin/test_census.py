@@ -7,13 +7,14 @@ from itertools import pairwise
 import pytest
 
 from eventbus.admin import Census
-from eventbus.admin.census import STALE, Member, elected
+from eventbus.admin.census import STALE, elected
+from eventbus.admin.replies import Heartbeat
 
 NOW = 1_795_263_135_000.0
 
 
 def members(**seconds_old):
-    return {name.encode(): Member(NOW - 1000 * age, 30.0) for name, age in seconds_old.items()}
+    return {name.encode(): Heartbeat(NOW - 1000 * age, 30.0) for name, age in seconds_old.items()}
 
 
 def those_elected(found, *names):
@@ -43,7 +44,7 @@ def test_when_no_heartbeat_can_be_written_somebody_still_counts():
 
 def test_a_heartbeat_stands_for_its_own_lease():
     """Members of one group may have different ones."""
-    found = {b"a": Member(NOW - 50_000, 60.0), b"b": Member(NOW, 10.0)}
+    found = {b"a": Heartbeat(NOW - 50_000, 60.0), b"b": Heartbeat(NOW, 10.0)}
     assert those_elected(found, "a", "b") == ["a"]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from eventbus import BackendRefused, BackendUnavailable
-from eventbus.admin.pacing import BATCH, TRIES, batch_size, pause, persistently
+from eventbus import BackendRefused, BackendUnavailable, ConfigurationError
+from eventbus.admin.pacing import BATCH, TRIES, batch_size, check_rate, pause, persistently
 from eventbus.delivery import Backoff
 
 NOW = Backoff(first=0.0, most=0.0)
@@ -15,6 +17,13 @@ NOW = Backoff(first=0.0, most=0.0)
 def test_a_rate_makes_batches_of_a_fifth_of_a_second(rate, size):
     """Handlers see a flow; a slow rate sends one at a time."""
     assert batch_size(rate) == size
+
+
+@pytest.mark.parametrize("wrong", ["5", 0, -1.0, True, math.nan, math.inf, 10**400])
+def test_what_is_no_rate_is_refused_with_the_remedy(wrong):
+    """By the error that says so, whatever its type."""
+    with pytest.raises(ConfigurationError, match="rate .*: give entries a second, a number above 0"):
+        check_rate(wrong)
 
 
 @pytest.mark.parametrize(

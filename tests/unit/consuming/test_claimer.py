@@ -16,7 +16,7 @@ from eventbus.consuming.intake import Intake
 from eventbus.consuming.recovery import Recovery
 from eventbus.consuming.work import Work
 from eventbus.errors import BackendRefused, BackendUnavailable
-from eventbus.streams import Claimed, Recovered
+from eventbus.streams import Claimed
 from tests.support.entries import SETTINGS, delivery, subscription
 
 
@@ -61,7 +61,7 @@ class Server:
 
     async def recover(self, ids, *, private):
         self.recovered.append((list(ids), private))
-        return len(ids), [Recovered(each, [b"a", b"1"], 1) for each in ids]
+        return len(ids), [(each, [b"a", b"1"], 1) for each in ids]
 
 
 class Yard:

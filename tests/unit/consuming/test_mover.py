@@ -80,7 +80,7 @@ class Desk:
         self.membership.token = self.server.token
         self.heals()
 
-    def add(self, outcome, *, ending=Ending.RAISED, delay=0.0, reason="", unless=None, carried=None, event_type="OrderCreated", **facts):
+    def add(self, outcome, *, ending=Ending.RAISED, delay=0.0, reason=None, unless=None, carried=None, event_type="OrderCreated", **facts):
         each = delivery(OrderCreated(order_id="1"), settling=True, **facts)
         self.in_hand.take(each)
         carried = carried or Carried(entry=each.origin, attempts=1)
@@ -119,7 +119,7 @@ async def test_each_outcome_goes_to_its_place_with_what_it_carries():
         (Outcome.HOP, 5.0, Destination.PARKED, 5.0),
         (Outcome.DEAD, 0.0, Destination.DEAD, None),
     ):
-        each = desk.add(outcome, delay=delay, reason="attempts" if outcome is Outcome.DEAD else "", carried=carried)
+        each = desk.add(outcome, delay=delay, reason="attempts" if outcome is Outcome.DEAD else None, carried=carried)
         await desk.mover.run_once()
         assert desk.sent[-1] == (destination, [each.entry_id])
         (copy,) = desk.server.copies

@@ -12,7 +12,6 @@ from eventbus.consuming.intake import Intake
 from eventbus.consuming.recovery import Recovery
 from eventbus.consuming.work import Work
 from eventbus.errors import BackendRefused
-from eventbus.streams import Recovered
 from tests.support.entries import delivery, subscription
 
 
@@ -34,7 +33,7 @@ class Server:
         self.asked.append((list(ids), private))
         if self.fails:
             raise self.fails
-        return len(ids), [Recovered(each, None if each in self.cut else [b"a", b"1"], 1) for each in ids]
+        return len(ids), [(each, None if each in self.cut else [b"a", b"1"], 1) for each in ids]
 
 
 class Office:

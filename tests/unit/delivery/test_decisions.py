@@ -43,17 +43,17 @@ def ended(ending, **facts):
 
 
 EXPECTED = {
-    Ending.HANDLED: (Outcome.ACK, "", 0),
-    Ending.NOBODY: (Outcome.SKIP, "", 0),
+    Ending.HANDLED: (Outcome.ACK, None, 0),
+    Ending.NOBODY: (Outcome.SKIP, None, 0),
     Ending.NEWER: (Outcome.DEAD, "newer", 0),
-    Ending.RAISED: (Outcome.RETRY, "", 7),
-    Ending.LATER: (Outcome.RETRY, "", 13),
+    Ending.RAISED: (Outcome.RETRY, None, 7),
+    Ending.LATER: (Outcome.RETRY, None, 13),
     Ending.REJECTED: (Outcome.DEAD, "rejected", 0),
-    Ending.TIMED_OUT: (Outcome.RETRY, "", 7),
+    Ending.TIMED_OUT: (Outcome.RETRY, None, 7),
     Ending.UNDECODABLE: (Outcome.DEAD, "undecodable", 0),
     Ending.CRASHED: (Outcome.DEAD, "crashes", 0),
-    Ending.CUT: (Outcome.RELEASE, "", 0),
-    Ending.LOST: (Outcome.NOTHING, "", 0),
+    Ending.CUT: (Outcome.RELEASE, None, 0),
+    Ending.LOST: (Outcome.NOTHING, None, 0),
 }
 COUNTED = {Ending.RAISED, Ending.LATER, Ending.REJECTED, Ending.TIMED_OUT}
 
@@ -90,14 +90,14 @@ def test_only_a_run_of_the_handler_that_failed_counts_as_an_attempt(ending):
 @pytest.mark.parametrize(
     ("ending", "attempts", "expected"),
     [
-        (Ending.RAISED, 1, (Outcome.RETRY, "", 11)),
+        (Ending.RAISED, 1, (Outcome.RETRY, None, 11)),
         (Ending.RAISED, 2, (Outcome.DEAD, "attempts", 0)),
         (Ending.RAISED, 9, (Outcome.DEAD, "attempts", 0)),
         (Ending.TIMED_OUT, 2, (Outcome.DEAD, "attempts", 0)),
-        (Ending.LATER, 1, (Outcome.RETRY, "", 13)),
+        (Ending.LATER, 1, (Outcome.RETRY, None, 13)),
         (Ending.LATER, 2, (Outcome.DEAD, "attempts", 0)),
         (Ending.REJECTED, 2, (Outcome.DEAD, "rejected", 0)),
-        (Ending.CUT, 2, (Outcome.RELEASE, "", 0)),
+        (Ending.CUT, 2, (Outcome.RELEASE, None, 0)),
     ],
 )
 def test_spent_attempts_end_among_the_dead_letters(ending, attempts, expected):
@@ -129,7 +129,7 @@ def test_what_is_put_off_uncounted_is_never_spent(attempts):
 def test_what_is_not_to_be_retried_is_dead_lettered_at_its_first_failure(retry, error, outcome):
     """`never_on` goes before `on`."""
     decision = decide(delivery(), ended(Ending.RAISED, error=error), retry)
-    assert (decision.outcome, decision.reason) == (outcome, "never" if outcome is Outcome.DEAD else "")
+    assert (decision.outcome, decision.reason) == (outcome, "never" if outcome is Outcome.DEAD else None)
     assert decision.carried.attempts == 1
 
 
@@ -194,7 +194,7 @@ def test_a_type_of_others_is_parked_by_the_delays_of_the_policy():
 def test_a_day_after_its_first_hop_an_event_nobody_took_is_dead_lettered(after, outcome):
     """Its type was declared once; whoever declared it is gone."""
     decision = hop(delivery(carried=Carried(hops=50, hopped=5_000)), RETRY, now=5 + after)
-    assert (decision.outcome, decision.reason) == (outcome, "unhandled" if outcome is Outcome.DEAD else "")
+    assert (decision.outcome, decision.reason) == (outcome, "unhandled" if outcome is Outcome.DEAD else None)
     assert decision.unless is None
     assert (decision.carried.hops, decision.carried.hopped) == (51, 5_000)
 

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from eventbus.delivery import Health
 from eventbus.observe.health import Pulse, readiness
-from eventbus.supervision import Health, Loop
+from eventbus.supervision import Loop
 
 
 class Clock:

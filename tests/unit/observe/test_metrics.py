@@ -90,8 +90,8 @@ def test_dead_letters_are_counted_by_reason_and_known_reasons_begin_at_0(registr
 
 def test_what_the_whole_bus_counts_has_no_group(registry):
     """Publisher, janitor, connection."""
-    instrumented(registry, runtime=runtime(published=1, retries=2, refused=3, given_up=4, trimmed=5, cut_unread=6, opened=8), stuck=8)
-    names = ("published", "publish_retries", "publish_refused", "publish_given_up", "trimmed", "trimmed_unread", "reconnects")
+    instrumented(registry, runtime=runtime(published=1, retries=2, refused=3, given_up=4, trimmed=5, cut=6, opened=8), stuck=8)
+    names = ("published", "publish_retries", "publish_refused", "publish_given_up", "trimmed", "trimmed_unsettled", "reconnects")
     assert [registry.get_sample_value(f"eventbus_{name}_total") for name in names] == [1, 2, 3, 4, 5, 6, 7]
     assert registry.get_sample_value("eventbus_stuck_handlers") == 8
 

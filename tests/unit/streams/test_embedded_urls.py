@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventbus.errors import ConfigurationError
-from eventbus.streams.embedded_urls import VARIABLE, hand_on, handed_on, parse, spelled
+from eventbus.streams.embedded_urls import VARIABLE, hand_on, handed_on, parse, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def test_a_url_without_a_path_means_memory() -> None:
     """`embedded://` names no directory."""
     assert parse("embedded://") is None
-    assert spelled(None) == "embedded://"
+    assert url_of(None) == "embedded://"
 
 
-def test_one_directory_has_one_url_however_it_is_spelled(tmp_path: Path) -> None:
+def test_one_directory_has_one_url_however_it_is_url_of(tmp_path: Path) -> None:
     """Links, dots, slashes and percent-encoding lead to the same url."""
     data = tmp_path / "my data"
     (tmp_path / "link").symlink_to(data)
     spellings = [f"{tmp_path}/my data", f"{tmp_path}/my%20data/", f"{tmp_path}/x/../my data", f"{tmp_path}/link"]
     assert {parse(f"embedded://{path}") for path in spellings} == {data}
-    assert parse(spelled(data)) == data
+    assert parse(url_of(data)) == data
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,14 @@ executable:/usr/bin/redis-server\r
 config_file:\r
 \r
 # Memory\r
+used_memory:1048576\r
 maxmemory:1073741824\r
 maxmemory_policy:allkeys-lru\r
 # Persistence\r
 aof_enabled:1\r
 """
 
-SAFE = ServerFacts(version=(7, 0, 15), product="redis", append_only=True, maxmemory=0, eviction="noeviction")
+SAFE = ServerFacts(version=(7, 0, 15), product="redis", append_only=True, memory=1 << 20, maxmemory=0, eviction="noeviction")
 
 
 class Answering:
@@ -49,7 +50,8 @@ def test_a_valkey_is_known_by_its_own_line_and_the_redis_it_claims():
 
 def test_what_a_managed_server_leaves_out_has_a_cautious_default():
     """No line on persistence is no persistence."""
-    assert parse_info("redis_version:7.4.0") == ServerFacts((7, 4, 0), "redis", append_only=False, maxmemory=0, eviction="noeviction")
+    expected = ServerFacts((7, 4, 0), "redis", append_only=False, memory=0, maxmemory=0, eviction="noeviction")
+    assert parse_info("redis_version:7.4.0") == expected
 
 
 @pytest.mark.parametrize("version", ["6.2.0", "6.2.14", "7.0.15", "8.0.2", "255.255.255"])

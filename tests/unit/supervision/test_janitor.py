@@ -21,7 +21,7 @@ DAY = 86_400
 
 
 class Wire:
-    """Groups of one topic, and when each was last served; in days before now."""
+    """Groups of one topic, and when each was last served: in days before now, or as it stands in Redis."""
 
     def __init__(self, **served):
         self.served, self.asked = served, 0
@@ -34,8 +34,8 @@ class Wire:
                 self.asked += 1
                 return sorted(name.encode() for name in self.served)
             case ("HGET", key, "served"):
-                (days,) = [days for name, days in self.served.items() if key == keys.group("test:orders", name)]
-                return None if days is None else b"%d" % int((1_700_000_000 - days * DAY) * 1000)
+                (days,) = [days for name, days in self.served.items() if key == keys.group("test:orders", name).encode()]
+                return b"%d" % int((1_700_000_000 - days * DAY) * 1000) if isinstance(days, float) else days
         raise AssertionError(words)
 
 
@@ -107,11 +107,11 @@ async def test_a_topic_that_is_only_published_to_is_trimmed_where_it_has_a_hard_
 async def test_what_is_done_is_counted(monkeypatch, caplog):
     """Retired consumers, mended due times, trimmed entries."""
     house = House(monkeypatch, consumer(retired=["one", "two"], mended=3), consumer("sensors"), topics=("orders", "sensors"))
-    house.answers = {"test:orders": replace(NOTHING, cut=40), "test:sensors": replace(NOTHING, cut=2)}
+    house.answers = {"test:orders": replace(NOTHING, settled=40), "test:sensors": replace(NOTHING, settled=2)}
     for _ in range(2):
         await house.janitor.run_once()
     counts = house.janitor.counts
-    assert (counts.trimmed, counts.cut_unread, counts.retired, counts.mended) == (84, 0, 4, 6)
+    assert (counts.trimmed, counts.cut, counts.retired, counts.mended) == (84, 0, 4, 6)
     assert caplog.text.count("orders/charge: 3 parked events had lost their due times; they are due now") == 2
     assert house.janitor.consumers[0].commands.silence == [60.0, 60.0]  # three leases of the group
 
@@ -119,10 +119,10 @@ async def test_what_is_done_is_counted(monkeypatch, caplog):
 async def test_what_a_hard_cap_cut_is_counted_and_said_every_time(monkeypatch, caplog):
     """Events are lost: that is no reminder."""
     house = House(monkeypatch, consumer())
-    house.answers = {"test:orders": replace(NOTHING, cut=3, unread=5, holding=("charge", "ship"))}
+    house.answers = {"test:orders": replace(NOTHING, settled=3, unsettled=5, holding=("charge", "ship"))}
     for _ in range(2):
         await house.janitor.run_once()
-    assert (house.janitor.counts.trimmed, house.janitor.counts.cut_unread) == (6, 10)
+    assert (house.janitor.counts.trimmed, house.janitor.counts.cut) == (6, 10)
     expected = "topic 'orders': its hard cap cut 5 entries that were not settled by every group; furthest behind: charge, ship"
     assert caplog.text.count(expected) == 2
 
@@ -155,11 +155,19 @@ async def test_groups_that_nobody_served_for_a_day_are_named_once_an_hour(monkey
     assert house.wire.asked == 2  # nothing is asked in between
 
 
+async def test_a_heartbeat_that_another_hand_wrote_does_not_end_the_tidying(monkeypatch, caplog):
+    """The others are named all the same."""
+    wire = Wire(odd=b"yesterday", old=2.0)
+    await House(monkeypatch, consumer(), wire=wire).janitor.run_once()
+    assert "group 'old' holds back the trimming" in caplog.text
+    assert "'odd'" not in caplog.text
+
+
 async def test_what_is_refused_for_one_does_not_keep_the_others_from_it(monkeypatch):
     """A lost group, a key of another kind: said by the supervisor, after everything else was done."""
     gone, wrong = BackendRefused("no such group", code="NOGROUP"), BackendRefused("no stream", code="WRONGTYPE")
     house = House(monkeypatch, consumer(fails=gone), consumer("sensors", retired=["one"]), topics=("orders", "sensors"))
-    house.answers = {"test:orders": wrong, "test:sensors": replace(NOTHING, cut=2)}
+    house.answers = {"test:orders": wrong, "test:sensors": replace(NOTHING, settled=2)}
     with pytest.raises(BackendRefused, match="no such group"):
         await house.janitor.run_once()
     assert (house.janitor.counts.retired, house.janitor.counts.trimmed) == (1, 2)

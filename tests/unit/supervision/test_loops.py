@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from eventbus.delivery import Backoff
+from eventbus.delivery import Backoff, Health
 from eventbus.errors import BackendRefused, BackendUnavailable
-from eventbus.supervision import Health, Loop, Supervisor
+from eventbus.supervision import Loop, Supervisor
 
 GONE = BackendUnavailable("Redis is gone")
 
