@@ -2,7 +2,6 @@
 
 from eventbus.streams import keys
 from eventbus.streams.address import Address
-from eventbus.streams.border import mapped
 from eventbus.streams.connections import Connections
 from eventbus.streams.entries import (
     Beaten,
@@ -47,7 +46,6 @@ __all__ = [
     "Wire",
     "dangers",
     "keys",
-    "mapped",
     "pack",
     "probe",
     "trim",

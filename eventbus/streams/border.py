@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from redis import exceptions as foreign
@@ -11,7 +10,7 @@ from redis import exceptions as foreign
 from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
 _CODES: Final[dict[type[foreign.ResponseError], str]] = {
     foreign.NoScriptError: "NOSCRIPT",
@@ -56,7 +55,7 @@ def code_of(error: Exception) -> str:
     return first if first.isupper() and str(error) not in _DATABASES else "ERR"
 
 
-def refused(error: foreign.ResponseError, doing: str) -> BackendRefused:
+def refused(error: Exception, doing: str) -> BackendRefused:
     """Translate an error answer. Redis's own text is kept: it names keys and commands, never values."""
     code = code_of(error)
     remedy = _REMEDIES.get(code) or _DATABASES.get(str(error))
@@ -86,16 +85,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 FOREIGN_ERRORS: Final = (foreign.RedisError, OSError, TimeoutError, EOFError)
-
-
-@contextmanager
-def mapped(doing: str) -> Generator[None]:
-    """Raise our errors for redis-py's inside the block.
-
-    Args:
-        doing: What was tried, for the message: `"publishing to 'orders'"`.
-    """
-    try:
-        yield
-    except FOREIGN_ERRORS as error:
-        raise translate(error, doing) from error
