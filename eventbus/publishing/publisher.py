@@ -107,8 +107,7 @@ class Publisher:
         batch = list(events)
         waiting = [self._prepare(event, topic, headers, timeout) for event in batch]
         self._enqueue(waiting, durability)
-        answers = await asyncio.gather(*(each.answer for each in waiting), return_exceptions=True)  # cancels them with itself
-        return _complete(batch, waiting, answers)
+        return _complete(batch, waiting, await _answers(waiting))
 
     async def run(self, alive: Alive) -> None:
         """Write what is queued, for as long as the bus is open; raises what is to be tried again later."""
@@ -277,6 +276,19 @@ def _mark_unanswered(rest: list[Waiting], lost: BackendUnavailable | BackendRefu
     for waiting in rest:
         waiting.last = lost or waiting.last
         waiting.maybe_written |= maybe_written
+
+
+async def _answers(waiting: list[Waiting]) -> list[Published | BaseException]:
+    """Wait for all of them. Those of one write are answered together, so that only the first of them wakes anybody."""
+    try:
+        for each in waiting:
+            if not each.answer.done():
+                _ = await asyncio.wait([each.answer])
+    except asyncio.CancelledError:
+        for each in waiting:
+            _ = each.answer.cancel()
+        raise
+    return [each.answer.exception() or each.answer.result() for each in waiting]
 
 
 def _complete(batch: list[Event], waiting: list[Waiting], answers: list[Published | BaseException]) -> list[Published]:
