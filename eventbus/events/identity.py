@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-
 CHANCE_BITS: Final = 74
 """Random bits of a UUIDv7: 12 behind the version, 62 behind the variant."""
 
