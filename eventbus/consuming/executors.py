@@ -84,7 +84,11 @@ class Executors:
         return [run.handler.name for run in self._runs if run.handler is not None]
 
     async def run(self, alive: Alive) -> None:
-        """Keep the executors standing until cancelled."""
+        """Keep the executors standing until cancelled.
+
+        Raises:
+            RuntimeError: They ended by themselves. What they held starts again with the next `run`.
+        """
         async with anyio.create_task_group() as tasks:
             self._scope = tasks.cancel_scope
             self._take_up()
@@ -94,6 +98,7 @@ class Executors:
                 tasks.start_soon(self._stand, tasks, variables)
             if self._subscription.timeout is not None:
                 tasks.start_soon(self._watch, self._subscription.timeout)
+        raise RuntimeError("the executors ended by themselves")  # else they would have been cancelled with their group
 
     def lose(self, delivery: Delivery) -> None:
         """End a delivery whose lease is another's: what waits does not start, what runs is cancelled."""
@@ -128,12 +133,22 @@ class Executors:
         run = Run(current_task())
         self._runs.add(run)
         while True:
-            await self._execute(run, self._work.pop() or await self._work.get())
+            await self._execute(run, self._work.pop() or await self._next(run))
             if _changed(variables):
                 # The handler left a context variable behind: a successor with the old ones takes over.
                 self._runs.discard(run)
                 _ = variables.run(tasks.start_soon, self._stand, tasks, variables)
                 return
+
+    async def _next(self, run: Run) -> Delivery:
+        while True:
+            try:
+                return await self._work.get()
+            except asyncio.CancelledError:
+                if self._being_ended():
+                    raise
+                # A timer or a watchdog that some handler left behind: it is no wish of ours.
+                await forget_cancellation(run.task)
 
     def _take_up(self) -> None:
         """What executors before these had in hand when they failed starts again: nobody else could ever take it."""

@@ -90,8 +90,9 @@ def decode(event_class: type[_E], data: bytes) -> _E:
     Raises:
         DecodeError: Says which fields are wrong and how, never what stands in them.
     """
+    read = event_class.__pydantic_validator__.validate_json
     try:
-        return event_class.__pydantic_validator__.validate_json(data, extra="ignore", by_alias=True, by_name=True)
+        return read(data, extra="ignore", by_alias=True, by_name=True)
     except Exception as error:  # noqa: BLE001 - as `_complaint` says
         complaint = _complaint(event_class, error)
     # Outside of `except`: what was raised there shows values, and would be this one's context.
@@ -108,8 +109,9 @@ def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
     """
     if len(fields) % 2:
         raise DecodeError("the entry's last field has no value")
+    read = event_class.__pydantic_validator__.validate_strings
     try:
-        return event_class.__pydantic_validator__.validate_strings(_texts(fields), extra="ignore", by_alias=True, by_name=True)
+        return read(_texts(fields), extra="ignore", by_alias=True, by_name=True)
     except Exception as error:  # noqa: BLE001 - as `_complaint` says
         complaint = _complaint(event_class, error)
     raise DecodeError(complaint)

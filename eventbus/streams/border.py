@@ -40,6 +40,9 @@ _DATABASES: Final = {
 _IN_SCRIPT: Final = re.compile(r"^(?:ERR )?Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?([A-Z]{3,}) ")
 """6.2 wraps an error of a command that a script called; later versions pass it on as it is."""
 
+QUOTED: Final = ", with args beginning with"
+"""Behind it an answer quotes the arguments of a command that the server does not know: of AUTH the password."""
+
 _UNAUTHORISED: Final = (foreign.AuthenticationError, foreign.AuthorizationError)
 
 
@@ -56,10 +59,11 @@ def code_of(error: Exception) -> str:
 
 
 def refused(error: Exception, doing: str) -> BackendRefused:
-    """Translate an error answer. Redis's own text is kept: it names keys and commands, never values."""
+    """Translate an error answer. Of Redis's own text is kept what names keys and commands, never values."""
     code = code_of(error)
-    remedy = _REMEDIES.get(code) or _DATABASES.get(str(error))
-    text = str(error) if str(error).startswith(code) else f"{code} {error}"
+    said, _, _ = str(error).partition(QUOTED)
+    remedy = _REMEDIES.get(code) or _DATABASES.get(said)
+    text = said if said.startswith(code) else f"{code} {said}"
     return BackendRefused(f"{doing}: Redis refused: {text}" + (f" ({remedy})" if remedy else ""), code=code)
 
 

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from eventbus.consuming.executors import Executors
+from eventbus.consuming.runs import Run
 from eventbus.consuming.work import Work
 from eventbus.delivery import Ended, Ending, Surroundings
 from eventbus.errors import Reject, RetryLater
@@ -26,7 +27,7 @@ class Gate:
         self.asked, self.opened = asyncio.Event(), asyncio.Event()
         self.left = []
 
-    def passes(self, each):
+    def passes(self, each, now):
         return each not in self.closed
 
     async def admit(self, each):
@@ -638,7 +639,7 @@ async def test_a_handler_may_end_the_program(end):
 
     floor = Floor(handler)
     (put,) = floor.put("1")
-    run = floor.executors._execute(put)
+    run = floor.executors._execute(Run(asyncio.current_task()), put)
     with pytest.raises(end):
         await run
     assert ran.is_set()
@@ -668,3 +669,39 @@ async def test_what_executors_held_when_they_failed_starts_again_with_the_next()
     async with floor.open():
         assert await floor.after(1) == [Ending.HANDLED]
     assert (runs, one.claimed) == (["o-1", "o-1"], True)
+
+
+async def test_a_cancel_that_comes_when_the_handler_is_gone_ends_nothing():
+    """A timer or a watchdog that a handler left behind: its task is an executor, which stands idle by then."""
+    tasks = []
+
+    async def handler(event: OrderCreated):
+        tasks.append(asyncio.current_task())
+
+    floor = Floor(handler, concurrency=1)
+    async with floor.open():
+        for number in range(3):
+            floor.put(str(number))
+            assert await floor.after(number + 1) == [Ending.HANDLED] * (number + 1)
+            await asyncio.sleep(0)
+            tasks[-1].cancel("left behind")
+            await asyncio.sleep(0)
+        floor.put("last")
+        await floor.after(4)
+        assert len(set(tasks)) == 1
+        assert not tasks[0].cancelling()
+
+
+async def test_executors_that_end_by_themselves_have_failed():
+    """A loop that returns has done its work, and is not started again: what is in hand would stay there for ever."""
+
+    async def handler(event: OrderCreated):
+        pass
+
+    async def ends():
+        raise asyncio.CancelledError
+
+    floor = Floor(handler, concurrency=2)
+    floor.executors._next = lambda run: ends()
+    with pytest.raises(RuntimeError, match="by themselves"):
+        await floor.executors.run(lambda: None)

@@ -100,20 +100,20 @@ async def turns(count=5):
 async def test_what_was_just_read_passes_without_a_question():
     """Nearly every delivery; it costs a comparison."""
     entrance = Entrance()
-    assert entrance.gate.passes(fresh())
-    assert entrance.gate.passes(delivery(confirmed=now() - LEASE * FRESH + 1))
+    assert entrance.gate.passes(fresh(), now())
+    assert entrance.gate.passes(delivery(confirmed=now() - LEASE * FRESH + 1), now())
     assert entrance.asked == []
 
 
 async def test_what_was_confirmed_too_long_ago_is_asked_for_first():
     """A third of the lease is left for what clocks and networks do."""
     entrance, one = Entrance(), stale()
-    assert not entrance.gate.passes(one)
+    assert not entrance.gate.passes(one, now())
     before = now()
     assert await entrance.gate.admit(one) is None
     assert entrance.asked == [("beat", [one.entry_id])]
     assert one.confirmed >= before
-    assert entrance.gate.passes(one)
+    assert entrance.gate.passes(one, now())
 
 
 async def test_a_lease_counts_from_when_it_was_asked_for_not_from_the_answer():
@@ -133,7 +133,7 @@ async def test_a_lease_counts_from_when_it_was_asked_for_not_from_the_answer():
 async def test_the_start_of_what_was_ever_claimed_is_counted_first_however_fresh_its_lease(facts):
     """If it takes the process down, the next one knows."""
     entrance, one = Entrance(), fresh(**facts)
-    assert not entrance.gate.passes(one)
+    assert not entrance.gate.passes(one, now())
     assert await entrance.gate.admit(one) is None
     assert entrance.asked == [("mark", [one.entry_id])]
     assert entrance.server.counted == [(one.entry_id, one.count)]
@@ -182,7 +182,7 @@ async def test_what_was_found_lost_meanwhile_does_not_start_and_is_counted_once(
     """The beat was faster, and has counted it."""
     entrance, one = Entrance(), fresh()
     one.lost = True
-    assert not entrance.gate.passes(one)
+    assert not entrance.gate.passes(one, now())
     assert (await entrance.gate.admit(one)).ending is Ending.LOST
     assert (entrance.asked, entrance.counts.lease_lost) == ([], 0)
 
@@ -240,7 +240,7 @@ async def test_others_do_not_wait_for_a_last_start():
     entrance = Entrance()
     assert await entrance.gate.admit(claimed(3)) is None
     assert await entrance.gate.admit(claimed(2)) is None
-    assert entrance.gate.passes(fresh())
+    assert entrance.gate.passes(fresh(), now())
 
 
 async def test_leaving_without_having_been_alone_changes_nothing():
@@ -283,7 +283,7 @@ async def test_a_delivery_of_a_group_that_began_anew_starts_without_a_question(m
     """It has no lease; what is in hand is the only copy."""
     entrance, orphan = Entrance(), make(token="old")
     if make is stale:
-        assert entrance.gate.passes(orphan)
+        assert entrance.gate.passes(orphan, now())
     assert await entrance.gate.admit(orphan) is None
     assert (entrance.asked, orphan.lost) == ([], False)
 
@@ -311,7 +311,7 @@ async def test_what_was_cut_from_the_stream_starts():
     entrance.server.cut = {one.entry_id}
     assert await entrance.gate.admit(one) is None
     assert one.cut
-    assert entrance.gate.passes(delivery(cut=True))
+    assert entrance.gate.passes(delivery(cut=True), now())
 
 
 async def test_without_redis_a_start_waits_until_it_is_back():

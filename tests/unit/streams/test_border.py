@@ -57,6 +57,15 @@ def test_a_wrong_password_is_an_answer_and_is_not_shown(error):
     assert "s3cret" not in str(found)
 
 
+@pytest.mark.parametrize("said", ["unknown command 'AUTH'", "ERR unknown command `AUTH`"])
+def test_what_a_server_quotes_of_a_command_it_does_not_know_is_not_shown(said):
+    """A server whose AUTH was renamed, or that has none, repeats the password."""
+    error = foreign.ResponseError(f"{said}, with args beginning with: 'bob' 's3cret' ")
+    found = translate(wrapped(error), "connecting")
+    assert str(found).endswith(said)
+    assert "s3cret" not in str(found)
+
+
 @pytest.mark.parametrize("error", [ANSWERS[0][0], foreign.ResponseError("DB index is out of range")])
 def test_an_error_answer_is_found_however_deep_redis_py_wraps_it(error):
     """What the server answered to SELECT while connecting is an answer, too."""
