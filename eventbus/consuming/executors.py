@@ -102,7 +102,8 @@ class Executors:
 
     def lose(self, delivery: Delivery) -> None:
         """End a delivery whose lease is another's: what waits does not start, what runs is cancelled."""
-        if self._work.remove(delivery):
+        if self._work.remove(delivery) or self._gate.take_back(delivery):
+            self._gate.leave(delivery)  # it may have been its turn
             self._finish(delivery, _LOST)
         for run in self._runs:
             if run.delivery is delivery:
@@ -110,7 +111,8 @@ class Executors:
 
     def release_waiting(self) -> None:
         """Give up whatever never started."""
-        for delivery in self._work.clear():
+        for delivery in (*self._gate.clear(), *self._work.clear()):
+            self._gate.leave(delivery)
             self._finish(delivery, _NEVER_STARTED)
         for run in self._runs:
             if run.delivery is not None and not run.started:
@@ -159,7 +161,7 @@ class Executors:
         self._runs.clear()
 
     async def _execute(self, run: Run, delivery: Delivery) -> None:
-        """See one delivery to its end; whatever happens, it is finished exactly once."""
+        """See one delivery to its end, or put it aside; whatever happens, it is finished exactly once."""
         run.begin(delivery)
         self._occupied += 1
         try:
@@ -178,14 +180,19 @@ class Executors:
             self._occupied -= 1
             if not self._occupied:
                 self._idle.set()
-        self._finish(delivery, ended)
+        if ended is not None:
+            self._finish(delivery, ended)
         run.delivery = None
 
-    async def _see_through(self, run: Run, delivery: Delivery) -> Ended:
+    async def _see_through(self, run: Run, delivery: Delivery) -> Ended | None:
+        """How it ended; None where it waits aside."""
         now = run.task.get_loop().time()
         if not self._gate.passes(delivery, now):
             # What is for no handler here starts nothing: it costs no start, and needs no lease to be passed on.
-            refused = refuse_early(self._subscription, delivery.fields) or await self._admit(run, delivery)
+            refused = refuse_early(self._subscription, delivery.fields)
+            if refused is None and self._gate.puts_aside(delivery, self._again):
+                return None
+            refused = refused or await self._admit(run, delivery)
             if refused is not None:
                 return refused
             now = run.task.get_loop().time()
@@ -197,6 +204,9 @@ class Executors:
         for observer in self._observers:
             self._tell(observer, run, found, ended)
         return ended
+
+    def _again(self, delivery: Delivery) -> None:
+        self._work.put_first([delivery])
 
     async def _admit(self, run: Run, delivery: Delivery) -> Ended | None:
         try:

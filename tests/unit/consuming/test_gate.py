@@ -218,64 +218,61 @@ async def test_the_last_start_is_the_one_after_two_that_were_lost(one, last):
 
 async def test_last_starts_go_one_at_a_time_in_the_whole_process():
     """Whatever the subscription: an innocent must not spend its budget beside a poison event."""
-    alone = Alone()
+    alone, came = Alone(), []
     one, two = Entrance(alone=alone), Entrance(alone=alone)
     first, second, third = claimed(3), claimed(3), claimed(3)
-    assert await one.gate.admit(first) is None
-    waiting = [asyncio.ensure_future(two.gate.admit(second)), asyncio.ensure_future(one.gate.admit(third))]
-    await turns()
-    assert [each.done() for each in waiting] == [False, False]
-    assert two.asked == []  # nothing is counted while it waits
+    assert not one.gate.puts_aside(first, came.append)
+    assert two.gate.puts_aside(second, came.append)
+    assert one.gate.puts_aside(third, came.append)
     one.gate.leave(first)
-    await turns()
-    assert [each.done() for each in waiting] == [True, False]
+    assert came == [second]
+    assert not two.gate.puts_aside(second, came.append)  # the place is its own
     two.gate.leave(second)
-    assert await waiting[1] is None
+    assert came == [second, third]
     one.gate.leave(third)
     assert (len(one.hurried), len(two.hurried)) == (2, 1)
+    assert not one.gate.puts_aside(claimed(3), came.append)
 
 
 async def test_others_do_not_wait_for_a_last_start():
     """Neither what was read nor what has starts to lose."""
     entrance = Entrance()
-    assert await entrance.gate.admit(claimed(3)) is None
+    assert not entrance.gate.puts_aside(claimed(3), None)
+    assert not entrance.gate.puts_aside(claimed(2), None)
     assert await entrance.gate.admit(claimed(2)) is None
     assert entrance.gate.passes(fresh(), now())
 
 
 async def test_leaving_without_having_been_alone_changes_nothing():
     """Every delivery leaves; hurrying is for those that made room."""
-    entrance = Entrance()
+    entrance, came = Entrance(), []
     first, other = claimed(3), claimed(3)
-    await entrance.gate.admit(first)
-    waiting = asyncio.ensure_future(entrance.gate.admit(other))
-    await turns()
+    entrance.gate.puts_aside(first, came.append)
+    entrance.gate.puts_aside(other, came.append)
     entrance.gate.leave(fresh())
     entrance.gate.leave(other)
-    await turns()
-    assert (waiting.done(), entrance.hurried) == (False, [])
+    assert (came, entrance.hurried) == ([], [])
     entrance.gate.leave(first)
-    assert await waiting is None
+    assert came == [other]
 
 
-@pytest.mark.parametrize("where", ["at the place", "at Redis"])
-async def test_a_last_start_that_is_given_up_while_it_waits_makes_room_for_the_next(where):
-    """A shutdown, or a lost lease: its executor leaves for it."""
-    entrance = Entrance()
+@pytest.mark.parametrize("how", ["one", "all"])
+async def test_a_last_start_that_is_given_up_while_it_waits_makes_room_for_the_next(how):
+    """A shutdown takes all of one subscription; a lost lease takes one."""
+    alone, came = Alone(), []
+    entrance, other = Entrance(alone=alone), Entrance(alone=alone)
     holder, given_up, following = claimed(3), claimed(3), claimed(3)
-    if where == "at the place":
-        await entrance.gate.admit(holder)
+    other.gate.puts_aside(holder, came.append)
+    entrance.gate.puts_aside(given_up, came.append)
+    other.gate.puts_aside(following, came.append)
+    if how == "one":
+        assert entrance.gate.take_back(given_up)
+        assert not entrance.gate.take_back(given_up)
     else:
-        entrance.server.open.clear()
-    tasks = [asyncio.ensure_future(entrance.gate.admit(each)) for each in (given_up, following)]
-    await turns()
-    tasks[0].cancel()
-    await asyncio.gather(tasks[0], return_exceptions=True)
-    entrance.gate.leave(given_up)
-    if where == "at the place":
-        entrance.gate.leave(holder)
-    entrance.server.open.set()
-    assert await tasks[1] is None
+        assert entrance.gate.clear() == [given_up]
+        assert entrance.gate.clear() == []
+    other.gate.leave(holder)
+    assert came == [following]
 
 
 @pytest.mark.parametrize("make", [stale, claimed])
