@@ -69,6 +69,10 @@ class Line(asyncio.Protocol):
     Args:
         connection: Connected.
         doing: What it is for, to be named in errors.
+
+    Attributes:
+        lost: Why nothing can be sent any more; None while something can.
+        received: Bytes that came so far.
     """
 
     def __init__(self, connection: AbstractConnection, doing: str) -> None:
@@ -84,6 +88,7 @@ class Line(asyncio.Protocol):
         self._before: BaseProtocol = self._transport.get_protocol()
         self._transport.set_protocol(self)
         self.lost: Exception | None = None
+        self.received = 0
 
     def send(self, commands: Sequence[bytes], replies: list[Any], *, patience: float) -> Exchange:
         """Write commands.
@@ -126,6 +131,7 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand out what came."""
         self._silence.heard()
+        self.received += len(data)
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not _NOTHING:

@@ -76,6 +76,11 @@ class Wire:
         """Whether a connection is open as far as this side knows."""
         return self._line is not None and self._line.lost is None
 
+    @property
+    def received(self) -> int:
+        """Bytes that came on the connection that is open; 0 without one."""
+        return 0 if self._line is None else self._line.received
+
     async def call(self, commands: Sequence[bytes], *, timeout: float | None = None, into: list[Any] | None = None) -> list[Any]:
         """Send packed commands in one write and read all replies.
 
