@@ -23,7 +23,10 @@ STREAMS_READ: Final = 2
 """The topic's stream and the group's private one: COUNT holds for each, so credit is shared between them."""
 
 SHARE: Final = 4
-"""A read is worth its round trip when this part of what may be in hand is free: three quarters are still to be handled."""
+"""A read is worth its round trip at once when this part of what may be in hand is free."""
+
+LINGER: Final = 0.005
+"""Seconds that a read waits for so much."""
 
 LOST_GROUP: Final = frozenset({"NOGROUP", "UNBLOCKED"})
 """Answers to a read whose group or stream is gone. UNBLOCKED is 7.0's when the key vanishes under a
@@ -129,13 +132,15 @@ class Fetcher:
                     await self._idle.wait()
 
     async def _has_credit(self) -> bool:
-        """Wait for credit that is worth a read, one entry of each stream at least, or for the stop."""
+        """Wait for credit for one entry of each stream, a moment more for as much as is worth a read, or for the stop."""
         self._in_hand.limit = limit = self._prefetch.limit(self._in_hand.let_go, asyncio.get_running_loop().time())
-        least = max(STREAMS_READ, limit // SHARE)
-        if self._in_hand.credit < least:
+        worthwhile = max(STREAMS_READ, limit // SHARE)
+        if self._in_hand.credit < worthwhile:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._until_stopping, tasks.cancel_scope)
-                await self._in_hand.wait_for_credit(least)
+                await self._in_hand.wait_for_credit(STREAMS_READ)
+                with anyio.move_on_after(LINGER):
+                    await self._in_hand.wait_for_credit(worthwhile)
                 tasks.cancel_scope.cancel()
         return not self.stopping.is_set()
 

@@ -111,18 +111,29 @@ async def test_what_may_be_in_hand_is_looked_up_before_each_read_and_told_what_t
     assert (dock.reader.counts, dock.weighed) == ([50, 8], [(3, 1_000)])
 
 
-async def test_a_read_waits_until_a_quarter_of_what_may_be_in_hand_is_free():
+async def test_a_read_waits_a_moment_until_a_quarter_of_what_may_be_in_hand_is_free(monkeypatch):
     """One entry at a time would cost a round trip each."""
-    dock = Dock(credit=8)
-    held = [delivery() for _ in range(7)]
+    monkeypatch.setattr("eventbus.consuming.fetcher.LINGER", 3600)
+    dock = Dock(credit=16)
+    held = [delivery() for _ in range(14)]
     for each in held:
         dock.in_hand.take(each)
     reading = asyncio.ensure_future(dock.fetcher.run_once())
     await asyncio.wait([reading], timeout=0.01)
     assert dock.reader.counts == []
     dock.reader.answers = [[]]
-    dock.in_hand.settled(held[0])
+    dock.in_hand.settled(*held[:2])
     await reading
+    assert dock.reader.counts == [2]
+
+
+async def test_what_is_free_is_read_where_no_more_becomes_free():
+    """All that may be read ahead is, before slow handlers."""
+    dock = Dock(credit=16)
+    for _ in range(14):
+        dock.in_hand.take(delivery())
+    dock.reader.answers = [[]]
+    await dock.fetcher.run_once()
     assert dock.reader.counts == [1]
 
 

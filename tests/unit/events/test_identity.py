@@ -56,11 +56,10 @@ import os, random
 from eventbus.events.identity import new_identity
 random.seed(7)
 print(new_identity().id, flush=True)
-child = os.fork()
+if child := os.fork():
+    os.waitpid(child, 0)
 random.seed(7)
 print(new_identity().id, flush=True)
-if child:
-    os.waitpid(child, 0)
 """
 
 
