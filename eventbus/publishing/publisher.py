@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import anyio
 
@@ -43,6 +43,13 @@ SWEEP: Final = 0.05
 """Seconds between looks for publishes whose time is over: one timer for all of them."""
 
 
+class _Place(NamedTuple):
+    """Where events of one topic go."""
+
+    topic: str
+    stream: str
+
+
 class Publisher:
     """Publish events on one connection of its own.
 
@@ -73,6 +80,7 @@ class Publisher:
         self._source = f"/{settings.service}"
         self._topics = topics
         self._wire = Wire(connections, "publishing")
+        self._places: dict[type[Event], _Place] = {}
         self._queue: deque[Waiting] = deque()
         self._sent: list[Waiting] = []
         self._wake = asyncio.Event()
@@ -198,15 +206,25 @@ class Publisher:
         place = self._place(event, topic)
         fields = encode(event, source=self._source, headers=headers, max_bytes=self._settings.max_event_bytes)
         loop = asyncio.get_running_loop()
-        command = pack(b"XADD", self._settings.prefix + place, b"*", *fields)
-        return Waiting(command, identity(event).id, place, loop.time() + _seconds(timeout), loop.create_future())
+        command = pack(b"XADD", place.stream, b"*", *fields)
+        return Waiting(command, identity(event).id, place.topic, loop.time() + _seconds(timeout), loop.create_future())
 
-    def _place(self, event: Event, topic: str | Topic | None) -> str:
-        wanted = topic if topic is not None else info(type(event)).topic
-        if wanted is None:
-            name = type(event).__name__
-            raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
-        return self._topics.register(wanted).name
+    def _place(self, event: Event, topic: str | Topic | None) -> _Place:
+        if topic is not None:
+            return self._found(topic)
+        event_class = type(event)
+        place = self._places.get(event_class)
+        if place is None:
+            declared = info(event_class).topic
+            if declared is None:
+                name = event_class.__name__
+                raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
+            place = self._places[event_class] = self._found(declared)
+        return place
+
+    def _found(self, topic: str | Topic) -> _Place:
+        name = self._topics.register(topic).name
+        return _Place(name, self._settings.prefix + name)
 
     def _enqueue(self, waiting: list[Waiting], durability: Durability | None) -> None:
         if self._closed:
