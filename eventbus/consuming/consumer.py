@@ -10,6 +10,7 @@ import anyio
 
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
+from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
 from eventbus.streams import Connections, Group, Wire
@@ -62,7 +63,8 @@ class Consumer:
         self.subscription = subscription
         self.counts = counts = Counts()
         self._wire = wire
-        self.in_hand = in_hand = rooms.in_hand(subscription.concurrency + subscription.prefetch, subscription.concurrency)
+        prefetch = Prefetch(subscription.concurrency, subscription.prefetch, MOST_BYTES // (len(besides) + 1))
+        self.in_hand = in_hand = rooms.in_hand(prefetch.limit(0, 0.0), subscription.concurrency)
         group = Group(subscription.stream, subscription.group)
         self.commands = rooms.group(wire, group, name)
         entries = rooms.entries(wire, group, name)
@@ -78,6 +80,7 @@ class Consumer:
             in_hand=in_hand,
             intake=intake,
             recovery=recovery,
+            prefetch=prefetch,
         )
         self.claimer = rooms.claimer(
             settings=settings,

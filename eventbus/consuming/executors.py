@@ -70,7 +70,7 @@ class Executors:
         self._finish = finish
         self._observers = observers
         self._runs: set[Run] = set()
-        self._unfinished: set[Delivery] = set()
+        self._occupied = 0
         self._idle = asyncio.Event()
         self._scope = anyio.CancelScope()
 
@@ -84,7 +84,11 @@ class Executors:
         return [run.handler.name for run in self._runs if run.handler is not None]
 
     async def run(self, alive: Alive) -> None:
-        """Keep the executors standing until cancelled."""
+        """Keep the executors standing until cancelled.
+
+        Raises:
+            RuntimeError: They ended by themselves. What they held starts again with the next `run`.
+        """
         async with anyio.create_task_group() as tasks:
             self._scope = tasks.cancel_scope
             self._take_up()
@@ -94,10 +98,12 @@ class Executors:
                 tasks.start_soon(self._stand, tasks, variables)
             if self._subscription.timeout is not None:
                 tasks.start_soon(self._watch, self._subscription.timeout)
+        raise RuntimeError("the executors ended by themselves")  # else they would have been cancelled with their group
 
     def lose(self, delivery: Delivery) -> None:
         """End a delivery whose lease is another's: what waits does not start, what runs is cancelled."""
-        if self._work.remove(delivery):
+        if self._work.remove(delivery) or self._gate.take_back(delivery):
+            self._gate.leave(delivery)  # it may have been its turn
             self._finish(delivery, _LOST)
         for run in self._runs:
             if run.delivery is delivery:
@@ -105,59 +111,61 @@ class Executors:
 
     def release_waiting(self) -> None:
         """Give up whatever never started."""
-        for delivery in self._work.clear():
+        for delivery in (*self._gate.clear(), *self._work.clear()):
+            self._gate.leave(delivery)
             self._finish(delivery, _NEVER_STARTED)
         for run in self._runs:
-            if not run.started:
+            if run.delivery is not None and not run.started:
                 run.ask(_NEVER_STARTED)
 
     def cut(self) -> None:
         """Cancel what runs. Threads go on: nothing can stop them."""
         self.release_waiting()
         for run in self._runs:
-            run.ask(_CUT)
+            if run.delivery is not None:
+                run.ask(_CUT)
 
     async def wait_until_idle(self) -> None:
         """Wait until no handler runs."""
-        while self._runs:
+        while self._occupied:
             self._idle.clear()
             await self._idle.wait()
 
     async def _stand(self, tasks: TaskGroup, variables: Variables) -> None:
+        run = Run(current_task())
+        self._runs.add(run)
         while True:
-            delivery = await self._work.get()
-            self._unfinished.add(delivery)
-            await self._execute(delivery)
-            self._unfinished.discard(delivery)
+            await self._execute(run, self._work.pop() or await self._next(run))
             if _changed(variables):
                 # The handler left a context variable behind: a successor with the old ones takes over.
+                self._runs.discard(run)
                 _ = variables.run(tasks.start_soon, self._stand, tasks, variables)
                 return
 
+    async def _next(self, run: Run) -> Delivery:
+        while True:
+            try:
+                return await self._work.get()
+            except asyncio.CancelledError:
+                if self._being_ended():
+                    raise
+                # A timer or a watchdog that some handler left behind: it is no wish of ours.
+                await forget_cancellation(run.task)
+
     def _take_up(self) -> None:
         """What executors before these had in hand when they failed starts again: nobody else could ever take it."""
-        running = {run.delivery for run in self._runs}
-        for delivery in self._unfinished - running:
-            delivery.claimed = True  # its start is counted first: it may be what they failed of
-            self._work.put_first([delivery])
-        self._unfinished &= running
+        for run in self._runs:
+            if run.delivery is not None:
+                run.delivery.claimed = True  # its start is counted first: it may be what they failed of
+                self._work.put_first([run.delivery])
+        self._runs.clear()
 
-    async def _execute(self, delivery: Delivery) -> None:
-        """See one delivery to its end; whatever happens, it is finished exactly once."""
-        run = Run(current_task(), delivery)
-        self._runs.add(run)
+    async def _execute(self, run: Run, delivery: Delivery) -> None:
+        """See one delivery to its end, or put it aside; whatever happens, it is finished exactly once."""
+        run.begin(delivery)
+        self._occupied += 1
         try:
-            ended = await self._see_through_safely(run)
-        finally:
-            self._runs.discard(run)
-            self._gate.leave(delivery)
-            if not self._runs:
-                self._idle.set()
-        self._finish(delivery, ended)
-
-    async def _see_through_safely(self, run: Run) -> Ended:
-        try:
-            return await self._see_through(run)
+            ended = await self._see_through(run, delivery)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -165,26 +173,44 @@ class Executors:
                 raise
             # A defect here, or a log filter of the user's: it must not end the executors with all they hold.
             _log.error("%s: seeing a delivery through failed", self._subscription, exc_info=error)
-            return run.asked or Ended(Ending.RAISED, "seeing it through failed", error, run.type)
+            ended = run.asked or Ended(Ending.RAISED, "seeing it through failed", error, run.type)
+        finally:
+            run.handler = None
+            self._gate.leave(delivery)
+            self._occupied -= 1
+            if not self._occupied:
+                self._idle.set()
+        if ended is not None:
+            self._finish(delivery, ended)
+        run.delivery = None
 
-    async def _see_through(self, run: Run) -> Ended:
-        if not self._gate.passes(run.delivery):
+    async def _see_through(self, run: Run, delivery: Delivery) -> Ended | None:
+        """How it ended; None where it waits aside."""
+        now = run.task.get_loop().time()
+        if not self._gate.passes(delivery, now):
             # What is for no handler here starts nothing: it costs no start, and needs no lease to be passed on.
-            refused = refuse_early(self._subscription, run.delivery.fields) or await self._admit(run)
+            refused = refuse_early(self._subscription, delivery.fields)
+            if refused is None and self._gate.puts_aside(delivery, self._again):
+                return None
+            refused = refused or await self._admit(run, delivery)
             if refused is not None:
                 return refused
-        found = self._resolve(run.delivery)
+            now = run.task.get_loop().time()
+        found = resolve(self._subscription, delivery.fields)
         if not isinstance(found, Ready):
             return found
-        run.start(found.route.handler, info(type(found.event)).type)
-        ended = await self._handle(run, found)
+        run.start(found.route.handler, info(type(found.event)).type, now)
+        ended = await self._handle(run, delivery, found)
         for observer in self._observers:
             self._tell(observer, run, found, ended)
         return ended
 
-    async def _admit(self, run: Run) -> Ended | None:
+    def _again(self, delivery: Delivery) -> None:
+        self._work.put_first([delivery])
+
+    async def _admit(self, run: Run, delivery: Delivery) -> Ended | None:
         try:
-            refused = await self._gate.admit(run.delivery)
+            refused = await self._gate.admit(delivery)
         except asyncio.CancelledError:
             if run.asked is None or self._being_ended():
                 raise
@@ -193,16 +219,8 @@ class Executors:
             await forget_cancellation(run.task)
         return run.asked or refused
 
-    def _resolve(self, delivery: Delivery) -> Ready | Ended:
-        try:
-            return resolve(self._subscription, delivery.fields)
-        except Exception as error:  # noqa: BLE001 - a defect here must not end the executors with all they hold
-            # Without its traceback, whose text may show the payload.
-            return Ended(Ending.UNDECODABLE, f"resolving it raised {type(error).__name__}")
-
-    async def _handle(self, run: Run, found: Ready) -> Ended:
-        event_type = info(type(found.event)).type
-        run.context = context = Context(self._around, run.delivery, found.envelope, event_type)
+    async def _handle(self, run: Run, delivery: Delivery, found: Ready) -> Ended:
+        run.context = context = Context(self._around, delivery, found.envelope, run.type)
         ended = _HANDLED
         try:
             await found.route.invoke(found.event, context)
@@ -210,11 +228,11 @@ class Executors:
             if self._being_ended():
                 raise
             # Else we asked for it, or the handler cancelled itself: its own affair.
-            ended = run.asked or self._raised(error, found, context)
+            ended = run.asked or self._raised(error, run, context)
         except (KeyboardInterrupt, SystemExit):
             raise  # the handler wants the program to end, and it shall
         except BaseException as error:  # noqa: BLE001 - whatever else a handler raises is one failed event, and ends nothing
-            ended = run.asked or self._raised(error, found, context)
+            ended = run.asked or self._raised(error, run, context)
         if run.task.cancelling():
             await forget_cancellation(run.task)
         # What ended after it was asked to stop has no success, whatever it made of its cancellation.
@@ -224,14 +242,14 @@ class Executors:
         """Whether the executor itself is cancelled, by a scope of ours or by one around it."""
         return self._scope.cancel_called or anyio.current_effective_deadline() == -math.inf
 
-    def _raised(self, error: BaseException, found: Ready, context: Context) -> Ended:
+    def _raised(self, error: BaseException, run: Run, context: Context) -> Ended:
         if isinstance(error, RetryLater):
             return Ended(Ending.LATER, "its handler put it off", error, context.type)
         if isinstance(error, Reject):
             return Ended(Ending.REJECTED, "its handler rejected it", error, context.type)
         _log.error(
             "handler %s raised in attempt %d for event %s of type %r, entry %s of %s",
-            found.route.handler.name,
+            run.name,
             context.attempt,
             context.id,
             context.type,
@@ -243,10 +261,10 @@ class Executors:
         return Ended(Ending.RAISED, "its handler raised", error, context.type)
 
     def _tell(self, observer: Observer, run: Run, found: Ready, ended: Ended) -> None:
-        seconds = asyncio.get_running_loop().time() - run.since
+        seconds = run.task.get_loop().time() - run.since
         latency = None if found.envelope is None else found.envelope.age()
         try:
-            observer(Handled(self._subscription, info(type(found.event)).type, ended.ending, seconds, latency))
+            observer(Handled(self._subscription, run.type, ended.ending, seconds, latency))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # noqa: BLE001 - an onlooker's failure is not the event's

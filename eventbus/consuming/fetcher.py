@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.intake import Intake
     from eventbus.consuming.membership import Membership
+    from eventbus.consuming.prefetch import Prefetch
     from eventbus.consuming.recovery import Recovery
     from eventbus.delivery import Alive
     from eventbus.streams import GroupCommands, GroupReader
 
 STREAMS_READ: Final = 2
 """The topic's stream and the group's private one: COUNT holds for each, so credit is shared between them."""
+
+SHARE: Final = 4
+"""A read is worth its round trip at once when this part of what may be in hand is free."""
+
+LINGER: Final = 0.005
+"""Seconds that a read waits for so much."""
 
 LOST_GROUP: Final = frozenset({"NOGROUP", "UNBLOCKED"})
 """Answers to a read whose group or stream is gone. UNBLOCKED is 7.0's when the key vanishes under a
@@ -53,6 +60,7 @@ class Fetcher:
         in_hand: InHand,
         intake: Intake,
         recovery: Recovery,
+        prefetch: Prefetch,
     ) -> None:
         self._reader = reader
         self._commands = commands
@@ -60,6 +68,7 @@ class Fetcher:
         self._in_hand = in_hand
         self._intake = intake
         self._recovery = recovery
+        self._prefetch = prefetch
         self.stopping = asyncio.Event()
         self.reading_since: float | None = None
         self._idle = asyncio.Event()
@@ -102,11 +111,15 @@ class Fetcher:
 
     async def _read(self, token: str) -> None:
         sent = self.reading_since = asyncio.get_running_loop().time()
+        received = self._reader.received
         try:
-            for batch in await self._reader.read(self._in_hand.credit // STREAMS_READ):
-                self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)
+            batches = await self._reader.read(self._in_hand.credit // STREAMS_READ)
         finally:
             self.reading_since = None
+        for batch in batches:
+            self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)
+        if batches:
+            self._prefetch.weigh(sum(len(batch.entries) for batch in batches), self._reader.received - received)
 
     async def stop(self) -> None:
         """Read no more; returns when no read is in flight."""
@@ -119,11 +132,15 @@ class Fetcher:
                     await self._idle.wait()
 
     async def _has_credit(self) -> bool:
-        """Wait for credit for at least one entry of each stream, or for the stop."""
-        if self._in_hand.credit < STREAMS_READ:
+        """Wait for credit for one entry of each stream, a moment more for as much as is worth a read, or for the stop."""
+        self._in_hand.limit = limit = self._prefetch.limit(self._in_hand.let_go, asyncio.get_running_loop().time())
+        worthwhile = max(STREAMS_READ, limit // SHARE)
+        if self._in_hand.credit < worthwhile:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._until_stopping, tasks.cancel_scope)
                 await self._in_hand.wait_for_credit(STREAMS_READ)
+                with anyio.move_on_after(LINGER):
+                    await self._in_hand.wait_for_credit(worthwhile)
                 tasks.cancel_scope.cancel()
         return not self.stopping.is_set()
 

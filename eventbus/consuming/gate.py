@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -35,6 +36,7 @@ class Gate:
         Nothing starts on a lease that was not confirmed within two thirds of it. The start of what was ever
         claimed is counted in Redis first, so that one that takes the process down is known; what spent its
         starts is not run. A delivery of a group that began anew has no lease, and starts.
+        A last start runs beside no other last start of the process, and waits outside of the executors.
     Survives:
         Redis gone: the start waits, until it is back or the wait is cancelled.
     Redis cost:
@@ -67,14 +69,43 @@ class Gate:
         self._alone = alone
         self._left = left
         self._asking: list[Delivery] = []
+        self._aside: set[Delivery] = set()
         self._lock = anyio.Lock()
 
-    def passes(self, delivery: Delivery) -> bool:
-        """Whether it may start at once, without asking anybody."""
+    def passes(self, delivery: Delivery, now: float) -> bool:
+        """Whether it may start at once, without asking anybody; `now` is the event loop's time."""
         if delivery.marked_first or delivery.lost:
             return False
-        recent = asyncio.get_running_loop().time() - delivery.confirmed < self._fresh
+        recent = now - delivery.confirmed < self._fresh
         return recent or delivery.cut or delivery.token != self._membership.token
+
+    def puts_aside(self, delivery: Delivery, again: Callable[[Delivery], None]) -> bool:
+        """Whether it has to wait for others at their last start, outside of any executor.
+
+        Args:
+            delivery: Which does not pass at once.
+            again: Called with it when its turn has come.
+        """
+        if not is_last(delivery) or self._alone.enter(delivery, partial(self._again, again)):
+            return False
+        self._aside.add(delivery)
+        return True
+
+    def _again(self, again: Callable[[Delivery], None], delivery: Delivery) -> None:
+        self._aside.discard(delivery)
+        again(delivery)
+
+    def take_back(self, delivery: Delivery) -> bool:
+        """It waits for its last start no more; returns whether it did."""
+        self._aside.discard(delivery)
+        return self._alone.forget(delivery)
+
+    def clear(self) -> list[Delivery]:
+        """Take back everything that waits for its last start."""
+        waiting = list(self._aside)
+        for delivery in waiting:
+            _ = self.take_back(delivery)
+        return waiting
 
     async def admit(self, delivery: Delivery) -> Ended | None:
         """Wait until it may start.
@@ -97,12 +128,9 @@ class Gate:
             self._left()
 
     async def _admit(self, delivery: Delivery) -> Ended | None:
-        if delivery.marked_first:
-            if delivery.crashes >= CRASHES:
-                reason = f"{delivery.crashes} starts of it were lost with their process or their lease"
-                return Ended(Ending.CRASHED, reason, type=type_of(delivery.fields))
-            if is_last(delivery):
-                await self._alone.enter(delivery)
+        if delivery.marked_first and delivery.crashes >= CRASHES:
+            reason = f"{delivery.crashes} starts of it were lost with their process or their lease"
+            return Ended(Ending.CRASHED, reason, type=type_of(delivery.fields))
         while not delivery.lost and not delivery.cut and delivery.token == self._membership.token:
             if await self._confirmed(delivery):
                 return None

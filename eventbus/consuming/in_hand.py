@@ -17,12 +17,17 @@ class InHand:
     Args:
         limit: Most deliveries to hold of what was read: those that run, that wait, whose settlement is unanswered.
         room: Most deliveries to hold beyond that of what was taken over, so that a backlog cannot keep it out.
+
+    Attributes:
+        limit: As above; it may change.
+        let_go: Deliveries that were let go of so far.
     """
 
     def __init__(self, limit: int, room: int) -> None:
-        self._limit = limit
+        self.limit = limit
+        self.let_go = 0
         self._room = room
-        self._held: dict[tuple[bool, bytes], Delivery] = {}
+        self._held: tuple[dict[bytes, Delivery], dict[bytes, Delivery]] = ({}, {})  # of the topic, of the private stream
         self._displaced: set[Delivery] = set()
         self._taken_over: set[Delivery] = set()
         self._changed = asyncio.Event()
@@ -31,16 +36,18 @@ class InHand:
 
     def __len__(self) -> int:
         """How many deliveries are in hand."""
-        return len(self._held) + len(self._displaced)
+        topic, private = self._held
+        return len(topic) + len(private) + len(self._displaced)
 
     def __iter__(self) -> Iterator[Delivery]:
         """Every delivery in hand now."""
-        return iter([*self._held.values(), *self._displaced])
+        topic, private = self._held
+        return iter([*topic.values(), *private.values(), *self._displaced])
 
     @property
     def credit(self) -> int:
         """How many more may be read."""
-        return max(0, self._limit - (len(self) - len(self._taken_over)))
+        return max(0, self.limit - (len(self) - len(self._taken_over)))
 
     @property
     def room(self) -> int:
@@ -49,13 +56,13 @@ class InHand:
 
     def take(self, delivery: Delivery, *, taken_over: bool = False) -> bool:
         """Take a delivery in hand; False when its entry is there already, under the same token."""
-        place = (delivery.private, delivery.entry_id)
-        known = self._held.get(place)
-        if known is not None:
+        places = self._held[delivery.private]
+        known = places.setdefault(delivery.entry_id, delivery)
+        if known is not delivery:
             if known.token == delivery.token:
                 return False
             self._displaced.add(known)  # ids are used again after a flush: both are events
-        self._held[place] = delivery
+            places[delivery.entry_id] = delivery
         if taken_over:
             self._taken_over.add(delivery)
         self._empty.clear()
@@ -63,20 +70,22 @@ class InHand:
 
     def find(self, *, private: bool, entry_id: bytes) -> Delivery | None:
         """The delivery of an entry, if it is in hand."""
-        return self._held.get((private, entry_id))
+        return self._held[private].get(entry_id)
 
     def unknown(self, ids: Iterable[bytes], *, private: bool, token: str) -> list[bytes]:
         """Those ids that are not in hand under this token."""
-        found = ((entry_id, self._held.get((private, entry_id))) for entry_id in ids)
+        found = ((entry_id, self._held[private].get(entry_id)) for entry_id in ids)
         return [entry_id for entry_id, held in found if held is None or held.token != token]
 
-    def settled(self, delivery: Delivery) -> None:
-        """Let go of a delivery whose settlement was answered."""
-        place = (delivery.private, delivery.entry_id)
-        if self._held.get(place) is delivery:
-            del self._held[place]
-        self._displaced.discard(delivery)
-        self._taken_over.discard(delivery)
+    def settled(self, *deliveries: Delivery) -> None:
+        """Let go of deliveries whose settlement was answered."""
+        for delivery in deliveries:
+            places = self._held[delivery.private]
+            if places.get(delivery.entry_id) is delivery:
+                del places[delivery.entry_id]
+        self._displaced.difference_update(deliveries)
+        self._taken_over.difference_update(deliveries)
+        self.let_go += len(deliveries)
         self._changed.set()
         if not self:
             self._empty.set()

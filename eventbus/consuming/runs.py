@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A delivery in an executor.
+    """An executor, and what it has in hand now. One for all its deliveries: nothing is made for each.
 
     Attributes:
         task: The executor.
-        delivery: What it sees to its end.
+        delivery: What it sees to its end; None while it waits for work.
         handler: The handler that runs; None while the delivery waits at the gate.
         context: What the handler was given.
         type: The event's type.
@@ -28,7 +28,7 @@ class Run:
     """
 
     task: asyncio.Task[None]
-    delivery: Delivery
+    delivery: Delivery | None = None
     handler: Handler | None = None
     context: Context | None = None
     type: str = ""
@@ -51,9 +51,16 @@ class Run:
         """Whether its handler is in a thread just now, which nothing can stop."""
         return self.context is not None and self.context.in_thread
 
-    def start(self, handler: Handler, event_type: str) -> None:
+    def begin(self, delivery: Delivery) -> None:
+        """It has a delivery in hand."""
+        self.delivery = delivery
+        self.context = self.asked = None
+        self.type = ""
+        self.late = False
+
+    def start(self, handler: Handler, event_type: str, now: float) -> None:
         """Its handler starts now."""
-        self.handler, self.type, self.since = handler, event_type, asyncio.get_running_loop().time()
+        self.handler, self.type, self.since = handler, event_type, now
 
     def ask(self, ended: Ended) -> None:
         """Cancel it, for a reason; the first reason counts. A thread is left alone: its own end decides."""

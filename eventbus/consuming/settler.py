@@ -6,6 +6,8 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from eventbus.errors import BackendRefused
+
 if TYPE_CHECKING:
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
@@ -69,19 +71,28 @@ class Settler:
         Raises:
             BackendError: What is unanswered is kept and sent by the next pass.
         """
+        refusal: BackendRefused | None = None
         for (private, token), batch in _batches(self._unanswered):
-            count = await self._commands.ack([each.entry_id for each in batch], private=private, token=token)
-            if count is None:
-                await self._membership.heal(token)
-                # Those adopted by the group's new token meanwhile are sent again under it.
-                orphans = [each for each in batch if each.token == token]
-                self._counts.orphaned += len(orphans)
-                self._done(orphans)
-            else:
-                self._counts.acknowledged += count
-                self._counts.late_acks += len(batch) - count
-                self._done(batch)
+            try:
+                await self._acknowledge(batch, private=private, token=token)
+            except BackendRefused as error:  # what is wrong with one stream's key is no matter of the other's
+                refusal = error
         self._rest()
+        if refusal is not None:
+            raise refusal
+
+    async def _acknowledge(self, batch: list[Delivery], *, private: bool, token: str) -> None:
+        count = await self._commands.ack([each.entry_id for each in batch], private=private, token=token)
+        if count is None:
+            await self._membership.heal(token)
+            # Those adopted by the group's new token meanwhile are sent again under it.
+            orphans = [each for each in batch if each.token == token]
+            self._counts.orphaned += len(orphans)
+            self._done(orphans)
+        else:
+            self._counts.acknowledged += count
+            self._counts.late_acks += len(batch) - count
+            self._done(batch)
 
     async def flush(self) -> None:
         """Wait until every acknowledgement so far was answered."""
@@ -100,8 +111,7 @@ class Settler:
     def _done(self, batch: list[Delivery]) -> None:
         settled = set(map(id, batch))
         self._unanswered = [each for each in self._unanswered if id(each) not in settled]
-        for delivery in batch:
-            self._in_hand.settled(delivery)
+        self._in_hand.settled(*batch)
 
     def _rest(self) -> None:
         if not self._unanswered:

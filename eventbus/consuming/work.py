@@ -33,9 +33,13 @@ class Work:
         self._waiting.extendleft(reversed(list(deliveries)))
         self._wake()
 
+    def pop(self) -> Delivery | None:
+        """Take the first delivery, if there is one."""
+        return self._waiting.popleft() if self._waiting else None
+
     async def get(self) -> Delivery:
         """Take the first delivery; waits only when there is none."""
-        while not self._waiting:
+        while (first := self.pop()) is None:
             turn = asyncio.get_running_loop().create_future()
             self._idle.append(turn)
             try:
@@ -43,7 +47,7 @@ class Work:
             except BaseException:
                 self._give_back(turn)
                 raise
-        return self._waiting.popleft()
+        return first
 
     def remove(self, delivery: Delivery) -> bool:
         """Take out one delivery; False when it does not wait here."""

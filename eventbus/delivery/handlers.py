@@ -62,45 +62,42 @@ class Handler:
 
     def invoker(self, middleware: Sequence[Middleware]) -> Invoke:
         """Build the call, the first middleware outermost."""
-        call: Invoke = functools.partial(_call if self.asynchronous else _call_in_thread, self)
+        call: Invoke = self.caller() if self.asynchronous else functools.partial(_call_in_thread, self, self.caller())
         for layer in reversed(middleware):
             call = functools.partial(_through, layer, call)
         return call
+
+    def caller(self) -> Callable[[Event, Context], Any]:
+        """The function itself, given what it takes; made once, since each event passes it."""
+        function, context = self.function, self.context
+        if context is None:
+            return lambda event, _: function(event)
+        if context:
+            return lambda event, ctx: function(event, **{context: ctx})
+        return function
 
 
 async def _through(layer: Middleware, following: Invoke, event: Event, ctx: Context) -> Any:
     return await layer(event, ctx, following)
 
 
-def _arguments(handler: Handler, event: Event, ctx: Context) -> functools.partial[Any]:
-    if handler.context is None:
-        return functools.partial(handler.function, event)
-    if handler.context:
-        return functools.partial(handler.function, event, **{handler.context: ctx})
-    return functools.partial(handler.function, event, ctx)
-
-
-async def _call(handler: Handler, event: Event, ctx: Context) -> Any:
-    return await _arguments(handler, event, ctx)()
-
-
-async def _call_in_thread(handler: Handler, event: Event, ctx: Context) -> Any:
+async def _call_in_thread(handler: Handler, call: Callable[[Event, Context], Any], event: Event, ctx: Context) -> Any:
     # Abandoned when cancelled: a thread cannot be stopped, and the caller must know at once that its
     # time is over. What the thread still does is nobody's success. A limiter for each call limits
     # nothing: the subscription's concurrency does, and anyio's 40 threads for the whole process must not.
     ctx.in_thread = True
     try:
-        result = await to_thread.run_sync(_counted, handler, event, ctx, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+        result = await to_thread.run_sync(_counted, handler, call, event, ctx, abandon_on_cancel=True, limiter=CapacityLimiter(1))
     finally:
         ctx.in_thread = False
     # A plain callable may still hand back an awaitable: a decorator around a coroutine function does, or a lambda.
     return await result if inspect.isawaitable(result) else result
 
 
-def _counted(handler: Handler, event: Event, ctx: Context) -> Any:
+def _counted(handler: Handler, call: Callable[[Event, Context], Any], event: Event, ctx: Context) -> Any:
     handler.threads.add(get_ident())
     try:
-        return _arguments(handler, event, ctx)()
+        return call(event, ctx)
     finally:
         handler.threads.discard(get_ident())
 

@@ -35,7 +35,8 @@ class Settings:
         drain: Seconds that handlers get to finish at shutdown. Default 25.
         max_event_bytes: Largest entry that is published. Default 1 MiB.
         concurrency: Handlers of one subscription that run at a time, where it does not say. Default 32.
-        prefetch: Entries read ahead of the handlers. Default twice the concurrency.
+        prefetch: Entries read ahead of the handlers. Default: what they finish in a tenth of a second, at least
+            twice the concurrency, at most 1,000.
     """
 
     url: str = field(repr=False)  # it may hold a password

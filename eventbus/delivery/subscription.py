@@ -27,7 +27,7 @@ class Policy:
     Attributes:
         start: Where a new group begins: "earliest" (default), "latest" or an entry id.
         concurrency: Handlers at a time. Default: the bus's.
-        prefetch: Entries read ahead. Default: the bus's, else twice the concurrency.
+        prefetch: Entries read ahead. Default: the bus's, else it adapts.
         retry: What happens after a handler raised. Default `Retry()`.
         timeout: Seconds after which a run of the handler is cancelled. Default: never.
         foreign: How entries without envelope are read. Default: not at all.
@@ -118,7 +118,7 @@ class Subscription:
     group: str
     start: str
     concurrency: int
-    prefetch: int
+    prefetch: int | None
     retry: Retry
     timeout: float | None
     foreign: Flat | None
@@ -261,7 +261,7 @@ def _finish(group: str, draft: _Draft, settings: Settings) -> Subscription:
         group=group,
         start=_STARTS.get(policy.start or "earliest", policy.start or "0"),
         concurrency=concurrency,
-        prefetch=policy.prefetch or settings.prefetch or 2 * concurrency,
+        prefetch=policy.prefetch or settings.prefetch,
         retry=policy.retry or Retry(),
         timeout=policy.timeout,
         foreign=policy.foreign,

@@ -32,7 +32,7 @@ class Topics:
         """
         wanted = Topic.of(topic)
         known = self._known.setdefault(wanted.name, wanted)
-        if known == wanted or wanted == Topic(wanted.name):
+        if known is wanted or known == wanted or wanted == Topic(wanted.name):
             return known
         if known != Topic(known.name):
             raise ConfigurationError(f"the topic {wanted.name!r} is declared twice: {known!r} and {wanted!r}; make them the same")

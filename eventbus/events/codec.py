@@ -15,7 +15,7 @@ from eventbus.events.event import Event, identity, info, is_event_class
 from eventbus.events.rules import names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _E = TypeVar("_E", bound=Event)
 
@@ -91,7 +91,12 @@ def decode(event_class: type[_E], data: bytes) -> _E:
         DecodeError: Says which fields are wrong and how, never what stands in them.
     """
     read = event_class.__pydantic_validator__.validate_json
-    return _read(event_class, lambda: read(data, extra="ignore", by_alias=True, by_name=True))
+    try:
+        return read(data, extra="ignore", by_alias=True, by_name=True)
+    except Exception as error:  # noqa: BLE001 - as `_complaint` says
+        complaint = _complaint(event_class, error)
+    # Outside of `except`: what was raised there shows values, and would be this one's context.
+    raise DecodeError(complaint)
 
 
 def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
@@ -105,25 +110,24 @@ def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
     if len(fields) % 2:
         raise DecodeError("the entry's last field has no value")
     read = event_class.__pydantic_validator__.validate_strings
-    return _read(event_class, lambda: read(_texts(fields), extra="ignore", by_alias=True, by_name=True))
+    try:
+        return read(_texts(fields), extra="ignore", by_alias=True, by_name=True)
+    except Exception as error:  # noqa: BLE001 - as `_complaint` says
+        complaint = _complaint(event_class, error)
+    raise DecodeError(complaint)
 
 
 def _texts(fields: Sequence[bytes]) -> dict[str, Any]:
     return {name.decode(): value.decode() for name, value in by_name(fields).items()}
 
 
-def _read(event_class: type[_E], read: Callable[[], _E]) -> _E:
-    try:
-        return read()
-    except ValidationError as error:
-        complaint = _complaint(event_class, error)
-    except Exception as error:  # noqa: BLE001 - bytes that are no text, too deep a nesting, or whatever a validator of the user's raises
-        complaint = type(error).__name__
-    # Outside of `except`: what was raised there shows values, and would be this one's context.
-    raise DecodeError(f"{event_class.__name__} cannot be read: {complaint}")
+def _complaint(event_class: type[Event], error: Exception) -> str:
+    """What is wrong, without values: also for bytes that are no text, too deep a nesting, or what a validator of the user's raises."""
+    wrong = _mistakes(event_class, error) if isinstance(error, ValidationError) else type(error).__name__
+    return f"{event_class.__name__} cannot be read: {wrong}"
 
 
-def _complaint(event_class: type[Event], error: ValidationError) -> str:
+def _mistakes(event_class: type[Event], error: ValidationError) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     # Numbers and declared names only: the other steps of a location are keys of the data.
     names = names_in(event_class.__pydantic_core_schema__)

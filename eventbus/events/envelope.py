@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from eventbus.errors import DecodeError, EncodeError
@@ -66,9 +67,10 @@ def attributes_after_data(key: str | None, version: int, headers: Mapping[str, s
         fields += ("partitionkey", key)
     if version != 1:
         fields += ("dataversion", str(version))
-    for name in (*CARRIED, *sorted(headers.keys() - CARRIED)):
-        if name in headers:
-            fields += (name, headers[name])
+    if headers:
+        for name in (*CARRIED, *sorted(headers.keys() - CARRIED)):
+            if name in headers:
+                fields += (name, headers[name])
     return fields
 
 
@@ -199,6 +201,7 @@ def _version(text: str) -> int:
     return int(text)
 
 
+@lru_cache(maxsize=64)  # a busy publisher writes dozens of events in one millisecond
 def _moment(text: str) -> datetime:
     # The pattern first: fromisoformat reads much that is not RFC 3339 (weeks, no separators, no zone).
     if not _TIME.fullmatch(text):

@@ -179,6 +179,7 @@ def info(event_class: type[Event]) -> EventInfo:
 
 
 _identity_lock = Lock()
+_look_up: Final = object.__getattribute__
 
 
 def identity(event: Event) -> Identity:
@@ -194,7 +195,7 @@ def identity(event: Event) -> Identity:
 def _kept(event: Event) -> Identity | None:
     try:
         # Past pydantic's __getattr__, which takes 2 µs to say that there is none: that is every first publish.
-        found: Identity = object.__getattribute__(event, "__eventbus_identity__")
+        found: Identity = _look_up(event, "__eventbus_identity__")
     except AttributeError:
         return None
     return found

@@ -181,6 +181,8 @@ class Lane:
     # -- a round
 
     def _begin(self) -> None:
+        if not self._wire.connected:
+            self._write_again(None)  # WAIT counts what its own connection wrote, and that one is gone
         self._round = _Round(_take(self._queue))
         self._held = [*(each for each in self._held if not each.done), *self._round.new]
 
@@ -224,8 +226,10 @@ class Lane:
         """Hold what the next WAIT of this connection still counts, or queue all of it to be written again."""
         self._held = [each for each in self._held if not each.done]
         self._round = _Round()
-        if not again:
-            return
+        if again:
+            self._write_again(failed)
+
+    def _write_again(self, failed: BackendError | None) -> None:
         for each in self._held:
             each.reached = 0
             each.waiting.last = failed or each.waiting.last

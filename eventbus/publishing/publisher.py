@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import anyio
 
@@ -44,9 +43,21 @@ SWEEP: Final = 0.05
 """Seconds between looks for publishes whose time is over: one timer for all of them."""
 
 
-@dataclass(slots=True)
+class _Place(NamedTuple):
+    """Where events of one topic go."""
+
+    topic: str
+    stream: str
+
+
 class Publisher:
     """Publish events on one connection of its own.
+
+    Args:
+        connections: Where its connections come from.
+        settings: The bus's.
+        topics: Those that the bus knows.
+        start: Starts a loop beside `run` and `sweep`, where publishes are to be more durable than others.
 
     Guarantees:
         A returned `Published` was confirmed by Redis. All tries of one publish carry one event id. A
@@ -62,25 +73,20 @@ class Publisher:
         more durable goes its own way (`Durable`), on connections that are opened when first needed.
     """
 
-    connections: Connections
-    settings: Settings
-    topics: Topics
-    start: Start | None = None
-    """Starts a loop beside `run` and `sweep`, where publishes are to be more durable than others."""
-    counts: PublishCounts = field(default_factory=PublishCounts)
-    durable: Durable = field(init=False)
-    _queue: deque[Waiting] = field(default_factory=deque[Waiting])
-    _sent: list[Waiting] = field(default_factory=list[Waiting])
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _empty: asyncio.Event = field(default_factory=asyncio.Event)
-    _wire: Wire = field(init=False)
-    _closed: bool = False
-
-    def __post_init__(self) -> None:
-        """Prepare the connection; it opens with the first publish."""
-        self._wire = Wire(self.connections, "publishing")
-        self.durable = Durable(self.connections, self.counts, self.start)
+    def __init__(self, connections: Connections, settings: Settings, topics: Topics, start: Start | None = None) -> None:
+        self.counts = PublishCounts()
+        self.durable = Durable(connections, self.counts, start)
+        self._settings = settings
+        self._source = f"/{settings.service}"
+        self._topics = topics
+        self._wire = Wire(connections, "publishing")
+        self._places: dict[type[Event], _Place] = {}
+        self._queue: deque[Waiting] = deque()
+        self._sent: list[Waiting] = []
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
         self._empty.set()
+        self._closed = False
 
     async def publish(
         self,
@@ -109,8 +115,7 @@ class Publisher:
         batch = list(events)
         waiting = [self._prepare(event, topic, headers, timeout) for event in batch]
         self._enqueue(waiting, durability)
-        answers = await asyncio.gather(*(each.answer for each in waiting), return_exceptions=True)  # cancels them with itself
-        return _complete(batch, waiting, answers)
+        return _complete(batch, waiting, await _answers(waiting))
 
     async def run(self, alive: Alive) -> None:
         """Write what is queued, for as long as the bus is open; raises what is to be tried again later."""
@@ -129,14 +134,16 @@ class Publisher:
         Raises:
             BackendError: Some of it has to be tried again later; it is queued again, in its old order.
         """
+        await self._connect()
+        # Taken only now: whoever was given up or cancelled while it connected was told that nothing was written.
         self._sent = chunk = self._take()
         if not chunk:
             return
         replies: list[Any] = []
-        lost: BackendError | None = None
+        lost: BackendUnavailable | BackendRefused | None = None
         try:
             self.counts.writes += 1
-            await self._write(chunk, replies)
+            await self._wire.call([waiting.command for waiting in chunk], into=replies)
         except (BackendUnavailable, BackendRefused) as error:
             lost = error
         finally:
@@ -144,28 +151,21 @@ class Publisher:
             answered = zip(chunk, replies, strict=False)
             again = [waiting for waiting, reply in answered if not self._settle(waiting, reply)]
             rest = chunk[len(replies) :]
-            self._sent = [*again, *rest]
-        if lost is not None:
             _mark_unanswered(rest, lost)
+            self._sent = [*again, *rest]
         self._requeue(self._sent)
         if again or lost:
             await self._try_later(lost or again[0].last)
 
-    async def _write(self, chunk: list[Waiting], replies: list[Any]) -> None:
-        if not self._wire.connected:
-            await self._wire.connect()  # apart: what is cancelled here was not sent
-            # Nor may it be any more: whoever was given up or cancelled meanwhile was told that it was not written.
-            chunk[:] = [waiting for waiting in chunk if not waiting.answer.done()]
-            if not chunk:
-                return
+    async def _connect(self) -> None:
+        if self._wire.connected:
+            return
         try:
-            await self._wire.call([waiting.command for waiting in chunk], into=replies)
-        except (BackendUnavailable, BackendRefused):
-            raise
-        except BaseException:
-            for waiting in chunk[len(replies) :]:
-                waiting.maybe_written = True
-            raise
+            await self._wire.connect()
+        except BackendError as error:
+            for waiting in self._queue:
+                waiting.last = error
+            await self._try_later(error)
 
     async def sweep(self, alive: Alive) -> None:
         """Give up publishes whose time is over. One timer for all: a timer each would cost more than the write."""
@@ -175,7 +175,7 @@ class Publisher:
             now = loop.time()
             for waiting in (*self._sent, *self._queue):
                 if waiting.until <= now and not waiting.answer.done():
-                    waiting.maybe_written |= self._wire.connected and waiting in self._sent
+                    waiting.maybe_written |= waiting in self._sent
                     self.counts.given_up += 1
                     give_up(waiting, "its time was over")
             self.durable.sweep(now)
@@ -204,18 +204,27 @@ class Publisher:
         if not isinstance(event, Event):
             raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
         place = self._place(event, topic)
-        settings = self.settings
-        fields = encode(event, source=f"/{settings.service}", headers=headers, max_bytes=settings.max_event_bytes)
+        fields = encode(event, source=self._source, headers=headers, max_bytes=self._settings.max_event_bytes)
         loop = asyncio.get_running_loop()
-        command = pack(b"XADD", settings.prefix + place, b"*", *fields)
-        return Waiting(command, identity(event).id, place, loop.time() + _seconds(timeout), loop.create_future())
+        command = pack(b"XADD", place.stream, b"*", *fields)
+        return Waiting(command, identity(event).id, place.topic, loop.time() + _seconds(timeout), loop.create_future())
 
-    def _place(self, event: Event, topic: str | Topic | None) -> str:
-        wanted = topic if topic is not None else info(type(event)).topic
-        if wanted is None:
-            name = type(event).__name__
-            raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
-        return self.topics.register(wanted).name
+    def _place(self, event: Event, topic: str | Topic | None) -> _Place:
+        if topic is not None:
+            return self._found(topic)
+        event_class = type(event)
+        place = self._places.get(event_class)
+        if place is None:
+            declared = info(event_class).topic
+            if declared is None:
+                name = event_class.__name__
+                raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
+            place = self._places[event_class] = self._found(declared)
+        return place
+
+    def _found(self, topic: str | Topic) -> _Place:
+        name = self._topics.register(topic).name
+        return _Place(name, self._settings.prefix + name)
 
     def _enqueue(self, waiting: list[Waiting], durability: Durability | None) -> None:
         if self._closed:
@@ -279,10 +288,25 @@ def _seconds(timeout: object) -> float:
     return min(timeout, LONGEST)
 
 
-def _mark_unanswered(rest: list[Waiting], lost: BackendError) -> None:
+def _mark_unanswered(rest: list[Waiting], lost: BackendUnavailable | BackendRefused | None) -> None:
+    """Note what is known of a write without answer; None for the error where it was cancelled."""
+    maybe_written = lost is None or (isinstance(lost, BackendUnavailable) and lost.maybe_executed)
     for waiting in rest:
-        waiting.last = lost
-        waiting.maybe_written |= isinstance(lost, BackendUnavailable) and lost.maybe_executed
+        waiting.last = lost or waiting.last
+        waiting.maybe_written |= maybe_written
+
+
+async def _answers(waiting: list[Waiting]) -> list[Published | BaseException]:
+    """Wait for all of them. Those of one write are answered together, so that only the first of them wakes anybody."""
+    try:
+        for each in waiting:
+            if not each.answer.done():
+                _ = await asyncio.wait([each.answer])
+    except asyncio.CancelledError:
+        for each in waiting:
+            _ = each.answer.cancel()
+        raise
+    return [each.answer.exception() or each.answer.result() for each in waiting]
 
 
 def _complete(batch: list[Event], waiting: list[Waiting], answers: list[Published | BaseException]) -> list[Published]:

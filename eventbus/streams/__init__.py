@@ -2,7 +2,6 @@
 
 from eventbus.streams import keys
 from eventbus.streams.address import Address
-from eventbus.streams.border import mapped
 from eventbus.streams.clock import server_time
 from eventbus.streams.connections import Connections
 from eventbus.streams.entries import (
@@ -49,7 +48,6 @@ __all__ = [
     "Wire",
     "dangers",
     "keys",
-    "mapped",
     "pack",
     "probe",
     "server_time",

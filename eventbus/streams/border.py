@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from redis import exceptions as foreign
@@ -11,7 +10,7 @@ from redis import exceptions as foreign
 from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
 _CODES: Final[dict[type[foreign.ResponseError], str]] = {
     foreign.NoScriptError: "NOSCRIPT",
@@ -41,6 +40,9 @@ _DATABASES: Final = {
 _IN_SCRIPT: Final = re.compile(r"^(?:ERR )?Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?([A-Z]{3,}) ")
 """6.2 wraps an error of a command that a script called; later versions pass it on as it is."""
 
+QUOTED: Final = ", with args beginning with"
+"""Behind it an answer quotes the arguments of a command that the server does not know: of AUTH the password."""
+
 _UNAUTHORISED: Final = (foreign.AuthenticationError, foreign.AuthorizationError)
 
 
@@ -56,11 +58,12 @@ def code_of(error: Exception) -> str:
     return first if first.isupper() and str(error) not in _DATABASES else "ERR"
 
 
-def refused(error: foreign.ResponseError, doing: str) -> BackendRefused:
-    """Translate an error answer. Redis's own text is kept: it names keys and commands, never values."""
+def refused(error: Exception, doing: str) -> BackendRefused:
+    """Translate an error answer. Of Redis's own text is kept what names keys and commands, never values."""
     code = code_of(error)
-    remedy = _REMEDIES.get(code) or _DATABASES.get(str(error))
-    text = str(error) if str(error).startswith(code) else f"{code} {error}"
+    said, _, _ = str(error).partition(QUOTED)
+    remedy = _REMEDIES.get(code) or _DATABASES.get(said)
+    text = said if said.startswith(code) else f"{code} {said}"
     return BackendRefused(f"{doing}: Redis refused: {text}" + (f" ({remedy})" if remedy else ""), code=code)
 
 
@@ -86,16 +89,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 FOREIGN_ERRORS: Final = (foreign.RedisError, OSError, TimeoutError, EOFError)
-
-
-@contextmanager
-def mapped(doing: str) -> Generator[None]:
-    """Raise our errors for redis-py's inside the block.
-
-    Args:
-        doing: What was tried, for the message: `"publishing to 'orders'"`.
-    """
-    try:
-        yield
-    except FOREIGN_ERRORS as error:
-        raise translate(error, doing) from error

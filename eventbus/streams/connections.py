@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from redis._parsers import _AsyncHiredisParser  # its public name is a variable, which is no base
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from eventbus.streams.address import Address
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for a connection with its handshake."""
-
-
-class ListeningParser(_AsyncHiredisParser):
-    """redis-py's parser, which also tells that bytes came: a large reply on a slow link is not silence."""
-
-    heard: Callable[[], None] | None = None
-
-    async def read_from_socket(self) -> Literal[True]:
-        """Read what there is, once."""
-        await super().read_from_socket()  # type: ignore[no-untyped-call]
-        if self.heard is not None:
-            self.heard()
-        return True
 
 
 class Connections:
@@ -50,10 +34,9 @@ class Connections:
         self._name = name
 
     def connection(self) -> AbstractConnection:
-        """Make a single, not yet connected connection for raw commands and replies.
+        """Make a single, not yet connected connection, which a `Line` takes over once it is open.
 
-        It has no read timeout of its own: redis-py would start a task for every write to enforce it.
-        `Wire` puts one deadline around a whole exchange instead.
+        It has no read timeout of its own: `Wire` bounds the handshake, and `Line` finds silence.
         """
         return self._kind()(**self._options())
 
@@ -72,10 +55,8 @@ class Connections:
             "encoding": "utf-8",
             "encoding_errors": "strict",
             "decode_responses": False,
-            "parser_class": ListeningParser,
-            "socket_timeout": None,  # `Wire` sets a deadline for each exchange
+            "socket_timeout": None,  # `Wire` bounds the handshake, `Line` finds silence
             "socket_connect_timeout": CONNECT_TIMEOUT,
-            "socket_read_size": 65536,
             "health_check_interval": 0,
             "retry": Retry(NoBackoff(), 0),
             "retry_on_timeout": False,

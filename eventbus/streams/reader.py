@@ -49,6 +49,11 @@ class GroupReader:
         self._private = group.private.encode()
         self.client_id = 0
 
+    @property
+    def received(self) -> int:
+        """Bytes that came on the connection so far."""
+        return self._wire.received
+
     async def connect(self) -> None:
         """Open a new connection; what the old one was still to bring is for `recover`."""
         await self._wire.close()

@@ -1,9 +1,8 @@
-"""One connection on which commands are pipelined and replies come back raw."""
+"""The way to Redis: opens a connection when one is needed, and again after a failure."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from asyncio import timeout as deadline
 from contextlib import suppress
 from functools import partial
@@ -11,26 +10,20 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import hiredis
-from redis.exceptions import ResponseError
 
 from eventbus.errors import BackendRefused, BackendUnavailable
-from eventbus.streams.border import FOREIGN_ERRORS, refused, translate
+from eventbus.streams.border import FOREIGN_ERRORS, translate
 from eventbus.streams.connections import CONNECT_TIMEOUT
+from eventbus.streams.line import Line
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Timeout
     from collections.abc import Awaitable, Callable, Sequence
 
-    from redis.asyncio.connection import AbstractConnection
-
-    from eventbus.streams.connections import Connections, ListeningParser
+    from eventbus.streams.connections import Connections
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds of silence after which a connection is given up. Well below a lease, so that a black hole costs a
 reconnect and not the lease."""
-
-SLOWEST_LINK: Final = 100_000
-"""Bytes a second at which a write still counts as going on."""
 
 UNFIT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "MISCONF", "CLUSTERDOWN"})
 """Answers of a server that cannot do the work now: they count as none."""
@@ -41,9 +34,6 @@ MOVED_AWAY: Final = frozenset({"READONLY", "MASTERDOWN"})
 WORTH_TELLING: Final = 0.1
 """Seconds from which a wait for an answer is told."""
 
-SECOND_LOOK: Final = 0.5
-"""Seconds after which silence is believed, once it was found."""
-
 
 def pack(*words: str | bytes | int) -> bytes:
     """A command in Redis's protocol, ready to be written."""
@@ -51,16 +41,16 @@ def pack(*words: str | bytes | int) -> bytes:
 
 
 class Wire:
-    """One connection to Redis, opened when first needed and again after a failure.
+    """The way to Redis: one connection, opened when first needed and again after a failure.
 
-    Commands of one call are written together and answered together; calls wait for each other. A call
-    that fails or is cancelled half way drops the connection, since its replies can no longer be told
-    from those of the next call.
+    Commands of one call are written together. Calls do not wait for each other: each is written behind those
+    before it, and Redis answers in that order. Whatever ends the connection fails all that are under way; one
+    that is cancelled does not, though its commands may be executed all the same.
 
     Args:
         connections: Where connections come from.
         doing: What this wire is for, to be named in errors.
-        silence: Seconds of silence after which a call is given up, unless it says otherwise.
+        silence: Seconds of silence after which the connection is given up, unless a call says otherwise.
 
     Attributes:
         greetings: Called when a new connection was made, before anything else is sent on it: what must not
@@ -74,18 +64,22 @@ class Wire:
         self._connections = connections
         self._silence = silence
         self._doing = f"{doing} at {connections.address}"
-        self._connection: AbstractConnection | None = None
+        self._line: Line | None = None
+        self._opening = anyio.Lock()
         self.greetings: list[Callable[[Turn], Awaitable[None]]] = []
         self.waited: list[Callable[[float], None]] = []
         self.opened = 0
-        self._asked: float | None = None
-        self._transport: asyncio.WriteTransport | None = None
-        self._lock = anyio.Lock()
+        self._unanswered_since: float | None = None  # the first of the calls that failed since the last answer
 
     @property
     def connected(self) -> bool:
         """Whether a connection is open as far as this side knows."""
-        return self._connection is not None
+        return self._line is not None and self._line.lost is None
+
+    @property
+    def received(self) -> int:
+        """Bytes that came on the connection that is open; 0 without one."""
+        return 0 if self._line is None else self._line.received
 
     async def call(self, commands: Sequence[bytes], *, timeout: float | None = None, into: list[Any] | None = None) -> list[Any]:
         """Send packed commands in one write and read all replies.
@@ -103,36 +97,36 @@ class Wire:
             BackendRefused: The server refused the connection itself (user, password, database).
         """
         replies: list[Any] = [] if into is None else into
-        async with self._lock:
-            if self._asked is None:
-                self._asked = asyncio.get_running_loop().time()
-            await self._send(await self._connected(), commands, replies, timeout)
+        asked = asyncio.get_running_loop().time()
+        try:
+            fit = await self._exchange(await self._connected(), commands, replies, timeout)
+        except BackendUnavailable:
+            self._note_unanswered(asked)
+            raise
+        if fit:
+            self._tell_wait(asked)
+        else:
+            self._note_unanswered(asked)
         return replies
 
-    async def _send(self, connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any], timeout: float | None) -> None:
-        if self._connection is not connection:  # a greeting found that it leads to the wrong server
-            raise BackendUnavailable(f"{self._doing}: the new connection was given up", maybe_executed=False)
+    async def _exchange(self, line: Line, commands: Sequence[bytes], replies: list[Any], timeout: float | None) -> bool:
+        """Whether they were answered by a server that can do the work."""
         try:
-            async with deadline(None) as limit:
-                loop = asyncio.get_running_loop()
-                seconds = self._silence if timeout is None else timeout
-                silence = Silence(loop, limit, seconds, sum(map(len, commands)) / SLOWEST_LINK)
-                await _exchange(connection, commands, replies, self._doing, silence)
-        except FOREIGN_ERRORS as error:
-            await self._drop()
-            raise translate(error, self._doing) from error
-        except BaseException:
-            await self._drop()
+            await line.send(commands, replies, patience=self._silence if timeout is None else timeout).awaited
+        except BackendUnavailable:
+            await self._drop(line)
             raise
-        refusals = {reply.code for reply in replies if isinstance(reply, BackendRefused)}
-        if refusals & MOVED_AWAY:
-            await self._drop()
-        if not refusals & UNFIT:
-            self._tell_waits(loop.time())
+        codes = {reply.code for reply in replies if isinstance(reply, BackendRefused)}
+        if codes & MOVED_AWAY:
+            await self._drop(line)
+        return not codes & UNFIT
 
-    def _tell_waits(self, now: float) -> None:
-        asked, self._asked = self._asked, None
-        seconds = 0.0 if asked is None else now - asked
+    def _note_unanswered(self, asked: float) -> None:
+        self._unanswered_since = min(asked, self._unanswered_since or asked)
+
+    def _tell_wait(self, asked: float) -> None:
+        since, self._unanswered_since = min(asked, self._unanswered_since or asked), None
+        seconds = asyncio.get_running_loop().time() - since
         if seconds >= WORTH_TELLING:
             for tell in self.waited:
                 tell(seconds)
@@ -154,140 +148,82 @@ class Wire:
             BackendUnavailable: No connection.
             BackendRefused: The server refused the user or password.
         """
-        async with self._lock:
-            await self._connected()
+        _ = await self._connected()
 
     async def close(self) -> None:
         """Close the connection, if there is one. A later call opens a new one.
 
         Cancellation:
-            It is closed all the same, under a call that still waits for its replies, too.
+            It is closed all the same, under calls that still wait for their replies, too.
         """
         try:
-            async with self._lock:  # what is under way ends first
-                pass
+            async with self._opening:
+                if self._line is not None:
+                    await self._line.idle()  # what is under way ends first
         finally:
-            await self._drop()
+            if self._line is not None:
+                await self._drop(self._line)
 
-    async def _connected(self) -> AbstractConnection:
-        connection = self._connection
-        if connection is None:
-            connection = self._connections.connection()
-            try:
-                # redis-py bounds the socket's connect only; the answers to AUTH and SELECT may never come.
-                async with deadline(CONNECT_TIMEOUT):
-                    await connection.connect()  # type: ignore[no-untyped-call]
-            except BaseException as error:
-                with anyio.CancelScope(shield=True):
-                    await connection.disconnect(nowait=True)
-                if isinstance(error, FOREIGN_ERRORS):
-                    raise translate(error, self._doing, maybe_executed=False) from error
-                raise
-            self._connection = connection
-            self.opened += 1
-            # Kept, since redis-py forgets it when it closes it after an error.
-            self._transport = connection._writer.transport if connection._writer else None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            await self._greet(connection)
-        return connection
+    async def _connected(self) -> Line:
+        if self._line is None or self._line.lost is not None:
+            async with self._opening:
+                if self._line is not None and self._line.lost is not None:
+                    await self._drop(self._line)
+                if self._line is None:
+                    self._line = await self._open()
+                return self._line
+        return self._line
 
-    async def _greet(self, connection: AbstractConnection) -> None:
+    async def _open(self) -> Line:
+        connection = self._connections.connection()
+        try:
+            # redis-py bounds the socket's connect only; the answers to AUTH and SELECT may never come.
+            async with deadline(CONNECT_TIMEOUT):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await connection.disconnect(nowait=True)
+            if isinstance(error, FOREIGN_ERRORS):
+                raise translate(error, self._doing, maybe_executed=False) from error
+            raise
+        self.opened += 1
+        line = Line(connection, self._doing)
+        await self._greet(line)
+        return line
+
+    async def _greet(self, line: Line) -> None:
         try:
             for greet in self.greetings:
                 with suppress(BackendRefused):  # who greets asks again, in its turn
-                    await greet(Turn(partial(self._send, connection)))
+                    await greet(Turn(partial(self._exchange, line)))
         except BackendUnavailable as error:
             raise BackendUnavailable(str(error), maybe_executed=False) from error  # of what was still to be sent
         except BaseException:
-            await self._drop()
+            await self._drop(line)
             raise
+        if line.lost is not None:  # a greeting found that it leads to the wrong server
+            raise BackendUnavailable(f"{self._doing}: the new connection was given up", maybe_executed=False)
 
-    async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            transport = self._transport
-            # A transport that is merely closed still sends what it has, whenever the server reads again: after
-            # the same commands were sent on another connection.
-            if transport is not None and transport.get_write_buffer_size():
-                transport.abort()
-            with anyio.CancelScope(shield=True):
-                await connection.disconnect(nowait=True)
+    async def _drop(self, line: Line) -> None:
+        if self._line is line:
+            self._line = None
+        await line.close()
 
 
 class Turn:
     """The first turn on a new connection: sends commands while everybody else waits for the wire."""
 
-    def __init__(self, send: Callable[[Sequence[bytes], list[Any], float | None], Awaitable[None]]) -> None:
-        self._send = send
+    def __init__(self, exchange: Callable[[Sequence[bytes], list[Any], float | None], Awaitable[object]]) -> None:
+        self._exchange = exchange
 
     async def one(self, *words: str | bytes | int) -> Any:
         """Send one command; raises as `Wire.one`."""
         replies: list[Any] = []
-        await self._send([pack(*words)], replies, None)
+        _ = await self._exchange([pack(*words)], replies, None)
         return _accepted(replies[0])
 
 
 def _accepted(reply: Any) -> Any:
     if isinstance(reply, BackendRefused):
         raise reply
-    return reply
-
-
-class Silence:
-    """Lets a deadline expire when no bytes came for so long.
-
-    It looks twice: an event loop that was blocked (a handler, a suspended machine) finds its timer due and
-    the replies in the socket at one moment. Only a second look tells silence from a late listener.
-
-    Args:
-        loop: The event loop.
-        limit: What is to expire.
-        seconds: How long nothing may be heard.
-        writing: Seconds more that the write may take.
-    """
-
-    def __init__(self, loop: AbstractEventLoop, limit: Timeout, seconds: float, writing: float) -> None:
-        self._loop = loop
-        self._limit = limit
-        self._seconds = seconds
-        self._since = loop.time() + writing
-        self._looked = False
-        self._timer = loop.call_at(self._since + seconds, self._look)
-
-    def heard(self) -> None:
-        """Begin to count anew."""
-        self._since = self._loop.time()
-        self._looked = False
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        now, due = self._loop.time(), self._since + self._seconds
-        if now >= due and self._looked:
-            self._limit.reschedule(now)
-            return
-        self._looked = now >= due
-        self._timer = self._loop.call_at(now + SECOND_LOOK if self._looked else due, self._look)
-
-
-async def _exchange(connection: AbstractConnection, commands: Sequence[bytes], replies: list[Any], doing: str, silence: Silence) -> None:
-    parser = cast("ListeningParser", connection._get_parser())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # ours, see the factory
-    parser.heard = silence.heard
-    try:
-        await connection.send_packed_command(commands, check_health=False)
-        silence.heard()
-        for _ in commands:
-            replies.append(await _reply(connection, doing))  # noqa: PERF401 - what came before a failure counts
-    finally:
-        parser.heard = None
-        silence.stop()
-
-
-async def _reply(connection: AbstractConnection, doing: str) -> Any:
-    try:
-        # math.inf: no timer per reply; `Silence` watches the whole exchange.
-        reply = cast("Any", await connection.read_response(disable_decoding=True, timeout=math.inf))
-    except ResponseError as error:
-        return refused(error, doing)
     return reply

@@ -44,9 +44,9 @@ def _with_rooms(bus: Bus, **rooms: Any) -> Bus:
 
 def _ack_before_handler(base: Any) -> Any:
     class AckFirst(base):
-        async def _see_through(self, run):
-            self._finish(run.delivery, Ended(Ending.HANDLED))
-            await super()._see_through(run)
+        async def _see_through(self, run, delivery):
+            self._finish(delivery, Ended(Ending.HANDLED))
+            await super()._see_through(run, delivery)
             return Ended(Ending.LOST)  # it is settled already
 
     return AckFirst
@@ -136,9 +136,9 @@ def _queued_not_beaten(bus: Bus) -> Bus:
     started: WeakSet[Any] = WeakSet()
 
     class Work(bus.rooms.work):
-        async def get(self):
-            delivery = await super().get()
-            started.add(delivery)
+        def pop(self):
+            if delivery := super().pop():
+                started.add(delivery)
             return delivery
 
     class InHand(bus.rooms.in_hand):

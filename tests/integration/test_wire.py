@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ import pytest
 
 from eventbus import BackendUnavailable
 from eventbus.streams import Address, Connections, Wire, pack
-from eventbus.streams.wire import SECOND_LOOK, Silence
+from eventbus.streams.line import SECOND_LOOK, Silence
 
 
 async def asked(reader, writer, command):
@@ -127,6 +128,9 @@ class Clock:
         self.due, self.look = when, look
         return self
 
+    def when(self):
+        return self.due
+
     def cancel(self):
         self.due = None
 
@@ -138,57 +142,150 @@ class Clock:
         self.now = now
 
 
-class Limit:
-    """Notes that it was made to expire."""
+class Watched:
+    """Something that answers are awaited from, for five seconds each."""
 
-    expired = None
+    def __init__(self):
+        self.clock = Clock()
+        self.awaited_from = None
+        self.given_up = []
+        self.silence = Silence(self.clock, self.due, lambda error: self.given_up.append(self.clock.now))
 
-    def reschedule(self, when):
-        self.expired = when
+    def due(self):
+        return math.inf if self.awaited_from is None else max(self.awaited_from, self.silence.since) + 5.0
+
+    def ask(self, *, writing=0.0):
+        self.awaited_from = self.clock.now + writing
+        self.silence.expect()
 
 
-def silence(seconds, *, writing=0.0):
-    clock, limit = Clock(), Limit()
-    return clock, limit, Silence(clock, limit, seconds, writing)
+@pytest.fixture
+def watched():
+    return Watched()
 
 
-def test_silence_is_found_by_two_looks():
+def test_silence_is_found_by_two_looks(watched):
     """The first may have come late itself."""
-    clock, limit, _ = silence(5.0)
-    clock.pass_to(105.0)
-    assert limit.expired is None
-    clock.pass_to(105.0 + SECOND_LOOK)
-    assert limit.expired == 105.0 + SECOND_LOOK
-    assert clock.due is None
+    watched.ask()
+    watched.clock.pass_to(105.0)
+    assert watched.given_up == []
+    watched.clock.pass_to(105.0 + SECOND_LOOK)
+    assert watched.given_up == [105.0 + SECOND_LOOK]
+    assert watched.clock.due is None
 
 
-def test_bytes_put_the_end_off():
+def test_bytes_put_the_end_off(watched):
     """Also those that came between the two looks."""
-    clock, limit, watch = silence(5.0)
+    watched.ask()
     for now in (104.0, 108.0, 113.0 + SECOND_LOOK / 2):
-        clock.pass_to(now)
-        watch.heard()
-    clock.pass_to(118.0 + SECOND_LOOK / 2)
-    assert limit.expired is None
-    clock.pass_to(130.0)
-    assert limit.expired == 118.0 + 1.5 * SECOND_LOOK
+        watched.clock.pass_to(now)
+        watched.silence.heard()
+    watched.clock.pass_to(118.0 + SECOND_LOOK / 2)
+    assert watched.given_up == []
+    watched.clock.pass_to(130.0)
+    assert watched.given_up == [118.0 + 1.5 * SECOND_LOOK]
 
 
-def test_a_long_write_has_time_of_its_own():
+def test_a_long_write_has_time_of_its_own(watched):
     """So much as a slow link takes."""
-    clock, limit, _ = silence(5.0, writing=20.0)
-    clock.pass_to(125.0)
-    assert limit.expired is None
-    clock.pass_to(130.0)
-    assert limit.expired == 125.0 + SECOND_LOOK
+    watched.ask(writing=20.0)
+    watched.clock.pass_to(125.0)
+    assert watched.given_up == []
+    watched.clock.pass_to(130.0)
+    assert watched.given_up == [125.0 + SECOND_LOOK]
 
 
-def test_after_the_exchange_nobody_looks():
-    """No timer is left in the loop."""
-    clock, limit, watch = silence(5.0)
-    watch.stop()
-    clock.pass_to(200.0)
-    assert (clock.due, limit.expired) == (None, None)
+def test_what_is_awaited_sooner_is_looked_at_sooner(watched):
+    """A command with little patience behind an exchange with much."""
+    watched.ask(writing=20.0)
+    watched.ask()
+    watched.clock.pass_to(105.0 + SECOND_LOOK)
+    assert watched.given_up == [105.0 + SECOND_LOOK]
+
+
+def test_while_nothing_is_awaited_nobody_looks(watched):
+    """No timer is left in the loop, and the next question is watched again."""
+    watched.ask()
+    watched.awaited_from = None
+    watched.clock.pass_to(200.0)
+    assert (watched.clock.due, watched.given_up) == (None, [])
+    watched.ask()
+    watched.clock.pass_to(210.0)
+    assert watched.given_up == [205.0 + SECOND_LOOK]
+
+
+# -- many callers
+
+
+async def test_calls_do_not_wait_for_each_other(tmp_path):
+    """Fifteen subscriptions over a slow link would else queue up for round trips."""
+    both = asyncio.Event()
+
+    async def patient(reader, writer):
+        await asked(reader, writer, b"FIRST")
+        received = b""
+        while b"SECOND" not in received:
+            received += await reader.read(1 << 16)
+        both.set()
+        writer.write(b"+one\r\n+two\r\n")
+        await reader.read()
+
+    async with served_by(patient, tmp_path) as wire:
+        first = asyncio.ensure_future(wire.one("FIRST"))
+        await asyncio.sleep(0.05)
+        assert await wire.one("SECOND") == b"two"
+        assert await first == b"one"
+        await wire.close()
+
+
+async def test_a_cancelled_call_leaves_the_answers_to_those_they_are_for(redis_url):
+    """Its own answer is thrown away when it comes."""
+    wire = wire_to(redis_url)
+    await wire.connect()
+    given_up = asyncio.ensure_future(wire.one("BLPOP", "nothing", "0.1"))
+    await asyncio.sleep(0.01)
+    given_up.cancel()
+    assert await wire.one("ECHO", "mine") == b"mine"
+    assert wire.opened == 1
+    await wire.close()
+
+
+async def test_a_lost_connection_fails_all_calls_that_are_under_way(tmp_path):
+    """Each of them may have been executed; what is called afterwards has a new connection."""
+    let_go = asyncio.Event()
+
+    async def brief(reader, writer):
+        await asked(reader, writer, b"FIRST")
+        if not let_go.is_set():
+            await let_go.wait()
+            return
+        writer.write(b"+again\r\n")
+        await reader.read()
+
+    async with served_by(brief, tmp_path) as wire:
+        calls = [asyncio.ensure_future(wire.one("FIRST", str(number))) for number in range(3)]
+        await asyncio.sleep(0.05)
+        let_go.set()
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(error) for error in errors] == [BackendUnavailable] * 3
+        assert all(error.maybe_executed for error in errors)
+        assert await wire.one("FIRST") == b"again"
+        await wire.close()
+
+
+async def test_an_answer_that_nobody_asked_for_ends_the_connection(tmp_path):
+    """Whose it is cannot be told; the next one would be taken for another's."""
+
+    async def chatty(reader, writer):
+        await asked(reader, writer, b"PING")
+        writer.write(b"+PONG\r\n+what\r\n")
+        await reader.read()
+
+    async with served_by(chatty, tmp_path) as wire:
+        assert await wire.one("PING") == b"PONG"
+        while wire.connected:
+            await asyncio.sleep(0.01)
+        await wire.close()
 
 
 # -- giving up
@@ -196,7 +293,7 @@ def test_after_the_exchange_nobody_looks():
 
 async def test_what_was_not_sent_when_a_connection_is_given_up_is_never_sent(tmp_path, monkeypatch):
     """It is sent again on another connection; the first copy must not follow later."""
-    monkeypatch.setattr("eventbus.streams.wire.SLOWEST_LINK", 1e12)
+    monkeypatch.setattr("eventbus.streams.line.SLOWEST_LINK", 1e12)
     given_up, received, seen = asyncio.Event(), 0, asyncio.Event()
 
     async def busy(reader, writer):

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
 
-from eventbus import EventBus
+from eventbus import Event, EventBus
 from tests.support.held import planted
 from tests.support.proxy import proxy_to
 from tests.support.redis_hands import GROUP, copies, expire, name_of, read_as, rows, settled, until
@@ -172,3 +172,39 @@ async def test_claims_whose_replies_are_lost_cost_an_event_none_of_its_starts(re
                 assert consumer.counts.dead == {}
     assert seen == ["innocent"]
     assert await copies(redis_client, "dead") == []
+
+
+async def test_a_long_handler_at_its_last_start_holds_up_nothing_but_last_starts(one_url, redis_at):
+    """Those wait for it, in any number and any subscription of the process; what else comes is handled."""
+    bus, seen, begun, end = planted(one_url), [], asyncio.Event(), asyncio.Event()
+
+    class Long(Event, topic="long"):
+        pass
+
+    @bus.subscribe(Long, group="slow", concurrency=1)
+    async def slow(event: Long) -> None:
+        begun.set()
+        await end.wait()
+
+    @bus.subscribe(Errand, group=GROUP, concurrency=4)
+    async def charge(event: Errand) -> None:
+        seen.append(event.name)
+
+    async with bus, bus.consuming():
+        await _leave_copy(bus, redis_at, Long(), "{long}:retry:slow")
+        await until(begun.is_set)
+        for number in range(8):  # more than there are executors
+            await _leave_copy(bus, redis_at, Errand(name=f"last {number}"), f"{{errands}}:retry:{GROUP}")
+        await bus.publish_many(errands(3))
+        await until(lambda: len(seen) == 3)
+        assert not any(name.startswith("last") for name in seen)
+        end.set()
+        await until(lambda: settled(redis_at))
+    assert sorted(seen[3:]) == [f"last {number}" for number in range(8)]
+
+
+async def _leave_copy(bus, redis, event, private):
+    """A copy as it is after two starts were lost and one attempt failed."""
+    published = await bus.publish(event, topic="elsewhere")
+    ((_, fields),) = await redis.xrange("elsewhere", published.entry_id, published.entry_id)
+    await redis.xadd(private, {**fields, "ebentry": "1-1", "ebattempts": "1", "ebcrashes": "2"})

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from eventbus.consuming.executors import Executors
+from eventbus.consuming.runs import Run
 from eventbus.consuming.work import Work
 from eventbus.delivery import Ended, Ending, Surroundings
 from eventbus.errors import Reject, RetryLater
@@ -22,12 +23,23 @@ class Gate:
     """Lets everything pass, unless it is told otherwise."""
 
     def __init__(self):
-        self.closed, self.refuses = set(), None
+        self.closed, self.aside, self.refuses = set(), set(), None
         self.asked, self.opened = asyncio.Event(), asyncio.Event()
         self.left = []
 
-    def passes(self, each):
+    def passes(self, each, now):
         return each not in self.closed
+
+    def puts_aside(self, each, again):
+        self.again = again
+        return each in self.aside
+
+    def take_back(self, each):
+        return each in self.aside and not self.aside.discard(each)
+
+    def clear(self):
+        taken, self.aside = list(self.aside), set()
+        return taken
 
     async def admit(self, each):
         self.asked.set()
@@ -638,7 +650,7 @@ async def test_a_handler_may_end_the_program(end):
 
     floor = Floor(handler)
     (put,) = floor.put("1")
-    run = floor.executors._execute(put)
+    run = floor.executors._execute(Run(asyncio.current_task()), put)
     with pytest.raises(end):
         await run
     assert ran.is_set()
@@ -668,3 +680,81 @@ async def test_what_executors_held_when_they_failed_starts_again_with_the_next()
     async with floor.open():
         assert await floor.after(1) == [Ending.HANDLED]
     assert (runs, one.claimed) == (["o-1", "o-1"], True)
+
+
+async def test_what_waits_for_its_last_start_occupies_no_executor_and_comes_before_what_waits():
+    """A long handler at its last start, perhaps of another subscription, must not stop this one."""
+
+    async def handler(event: OrderCreated):
+        pass
+
+    floor = Floor(handler, concurrency=1)
+    async with floor.open():
+        (last,) = waiting = floor.put("last")
+        floor.gate.closed.update(waiting)
+        floor.gate.aside.update(waiting)
+        floor.put("other")
+        assert await floor.after(1) == [Ending.HANDLED]
+        assert floor.ended[0][0] is not last
+        assert floor.executors.running == 0
+        floor.gate.closed.clear()
+        floor.gate.again(last)
+        await floor.after(2)
+        assert floor.ended[1][0] is last
+
+
+@pytest.mark.parametrize("how", ["lost", "released"])
+async def test_what_waits_for_its_last_start_can_be_given_up(how):
+    """Its lease is lost, or the process ends."""
+
+    async def handler(event: OrderCreated):
+        pass
+
+    floor = Floor(handler, concurrency=1)
+    async with floor.open():
+        (last,) = floor.put("last")
+        floor.gate.closed.add(last)
+        floor.gate.aside.add(last)
+        while not len(floor.gate.left):
+            await asyncio.sleep(0)
+        if how == "lost":
+            floor.executors.lose(last)
+        else:
+            floor.executors.release_waiting()
+        assert [(each, ended.ending) for each, ended in floor.ended] == [(last, Ending.LOST if how == "lost" else Ending.CUT)]
+
+
+async def test_a_cancel_that_comes_when_the_handler_is_gone_ends_nothing():
+    """A timer or a watchdog that a handler left behind: its task is an executor, which stands idle by then."""
+    tasks = []
+
+    async def handler(event: OrderCreated):
+        tasks.append(asyncio.current_task())
+
+    floor = Floor(handler, concurrency=1)
+    async with floor.open():
+        for number in range(3):
+            floor.put(str(number))
+            assert await floor.after(number + 1) == [Ending.HANDLED] * (number + 1)
+            await asyncio.sleep(0)
+            tasks[-1].cancel("left behind")
+            await asyncio.sleep(0)
+        floor.put("last")
+        await floor.after(4)
+        assert len(set(tasks)) == 1
+        assert not tasks[0].cancelling()
+
+
+async def test_executors_that_end_by_themselves_have_failed():
+    """A loop that returns has done its work, and is not started again: what is in hand would stay there for ever."""
+
+    async def handler(event: OrderCreated):
+        pass
+
+    async def ends():
+        raise asyncio.CancelledError
+
+    floor = Floor(handler, concurrency=2)
+    floor.executors._next = lambda run: ends()
+    with pytest.raises(RuntimeError, match="by themselves"):
+        await floor.executors.run(lambda: None)

@@ -28,6 +28,7 @@ class Reader:
     """A connection that may block, and the command that ends its read."""
 
     client_id = 7
+    received = 0
 
     def __init__(self):
         self.answers, self.counts, self.connects = [], [], 0
@@ -45,6 +46,7 @@ class Reader:
             answer = self.answers.pop(0)
             if isinstance(answer, Exception):
                 raise answer
+            self.received += 1_000
             return answer
         await self.unblocked.wait()
         self.unblocked.clear()
@@ -62,6 +64,7 @@ class Dock:
         self.reader, self.in_hand, self.work, self.counts = Reader(), InHand(credit, 0), Work(), Counts()
         self.membership = SimpleNamespace(token="token", heal=self._heal)
         self.healed, self.recovered, self.recovery_fails = [], [], []
+        self.limit, self.weighed = credit, []
         self.fetcher = Fetcher(
             reader=self.reader,
             commands=self.reader,
@@ -69,7 +72,12 @@ class Dock:
             in_hand=self.in_hand,
             intake=Intake(subscription(handler), self.in_hand, self.work, self.counts),
             recovery=SimpleNamespace(run_once=self._recover),
+            prefetch=SimpleNamespace(limit=self._limit, weigh=lambda *read: self.weighed.append(read)),
         )
+
+    def _limit(self, finished, now):
+        assert finished == self.in_hand.let_go
+        return self.limit
 
     async def _heal(self, lost):
         self.healed.append(lost)
@@ -90,6 +98,43 @@ async def test_a_read_asks_for_half_the_credit_of_each_stream():
     assert (dock.reader.counts, len(dock.in_hand), dock.counts.fetched) == ([5], 4, 3)
     await dock.fetcher.run_once()
     assert dock.reader.counts == [5, 3]
+
+
+async def test_what_may_be_in_hand_is_looked_up_before_each_read_and_told_what_the_read_brought():
+    """The handlers became faster, or the entries larger."""
+    dock = Dock(credit=10)
+    dock.limit = 100
+    dock.reader.answers = [[batch(b"9001-0", b"9002-0"), batch(b"9001-0", private=True)], []]
+    await dock.fetcher.run_once()
+    dock.limit = 20
+    await dock.fetcher.run_once()
+    assert (dock.reader.counts, dock.weighed) == ([50, 8], [(3, 1_000)])
+
+
+async def test_a_read_waits_a_moment_until_a_quarter_of_what_may_be_in_hand_is_free(monkeypatch):
+    """One entry at a time would cost a round trip each."""
+    monkeypatch.setattr("eventbus.consuming.fetcher.LINGER", 3600)
+    dock = Dock(credit=16)
+    held = [delivery() for _ in range(14)]
+    for each in held:
+        dock.in_hand.take(each)
+    reading = asyncio.ensure_future(dock.fetcher.run_once())
+    await asyncio.wait([reading], timeout=0.01)
+    assert dock.reader.counts == []
+    dock.reader.answers = [[]]
+    dock.in_hand.settled(*held[:2])
+    await reading
+    assert dock.reader.counts == [2]
+
+
+async def test_what_is_free_is_read_where_no_more_becomes_free():
+    """All that may be read ahead is, before slow handlers."""
+    dock = Dock(credit=16)
+    for _ in range(14):
+        dock.in_hand.take(delivery())
+    dock.reader.answers = [[]]
+    await dock.fetcher.run_once()
+    assert dock.reader.counts == [1]
 
 
 async def test_without_credit_for_both_streams_no_read_is_sent():

@@ -100,20 +100,20 @@ async def turns(count=5):
 async def test_what_was_just_read_passes_without_a_question():
     """Nearly every delivery; it costs a comparison."""
     entrance = Entrance()
-    assert entrance.gate.passes(fresh())
-    assert entrance.gate.passes(delivery(confirmed=now() - LEASE * FRESH + 1))
+    assert entrance.gate.passes(fresh(), now())
+    assert entrance.gate.passes(delivery(confirmed=now() - LEASE * FRESH + 1), now())
     assert entrance.asked == []
 
 
 async def test_what_was_confirmed_too_long_ago_is_asked_for_first():
     """A third of the lease is left for what clocks and networks do."""
     entrance, one = Entrance(), stale()
-    assert not entrance.gate.passes(one)
+    assert not entrance.gate.passes(one, now())
     before = now()
     assert await entrance.gate.admit(one) is None
     assert entrance.asked == [("beat", [one.entry_id])]
     assert one.confirmed >= before
-    assert entrance.gate.passes(one)
+    assert entrance.gate.passes(one, now())
 
 
 async def test_a_lease_counts_from_when_it_was_asked_for_not_from_the_answer():
@@ -133,7 +133,7 @@ async def test_a_lease_counts_from_when_it_was_asked_for_not_from_the_answer():
 async def test_the_start_of_what_was_ever_claimed_is_counted_first_however_fresh_its_lease(facts):
     """If it takes the process down, the next one knows."""
     entrance, one = Entrance(), fresh(**facts)
-    assert not entrance.gate.passes(one)
+    assert not entrance.gate.passes(one, now())
     assert await entrance.gate.admit(one) is None
     assert entrance.asked == [("mark", [one.entry_id])]
     assert entrance.server.counted == [(one.entry_id, one.count)]
@@ -182,7 +182,7 @@ async def test_what_was_found_lost_meanwhile_does_not_start_and_is_counted_once(
     """The beat was faster, and has counted it."""
     entrance, one = Entrance(), fresh()
     one.lost = True
-    assert not entrance.gate.passes(one)
+    assert not entrance.gate.passes(one, now())
     assert (await entrance.gate.admit(one)).ending is Ending.LOST
     assert (entrance.asked, entrance.counts.lease_lost) == ([], 0)
 
@@ -218,64 +218,61 @@ async def test_the_last_start_is_the_one_after_two_that_were_lost(one, last):
 
 async def test_last_starts_go_one_at_a_time_in_the_whole_process():
     """Whatever the subscription: an innocent must not spend its budget beside a poison event."""
-    alone = Alone()
+    alone, came = Alone(), []
     one, two = Entrance(alone=alone), Entrance(alone=alone)
     first, second, third = claimed(3), claimed(3), claimed(3)
-    assert await one.gate.admit(first) is None
-    waiting = [asyncio.ensure_future(two.gate.admit(second)), asyncio.ensure_future(one.gate.admit(third))]
-    await turns()
-    assert [each.done() for each in waiting] == [False, False]
-    assert two.asked == []  # nothing is counted while it waits
+    assert not one.gate.puts_aside(first, came.append)
+    assert two.gate.puts_aside(second, came.append)
+    assert one.gate.puts_aside(third, came.append)
     one.gate.leave(first)
-    await turns()
-    assert [each.done() for each in waiting] == [True, False]
+    assert came == [second]
+    assert not two.gate.puts_aside(second, came.append)  # the place is its own
     two.gate.leave(second)
-    assert await waiting[1] is None
+    assert came == [second, third]
     one.gate.leave(third)
     assert (len(one.hurried), len(two.hurried)) == (2, 1)
+    assert not one.gate.puts_aside(claimed(3), came.append)
 
 
 async def test_others_do_not_wait_for_a_last_start():
     """Neither what was read nor what has starts to lose."""
     entrance = Entrance()
-    assert await entrance.gate.admit(claimed(3)) is None
+    assert not entrance.gate.puts_aside(claimed(3), None)
+    assert not entrance.gate.puts_aside(claimed(2), None)
     assert await entrance.gate.admit(claimed(2)) is None
-    assert entrance.gate.passes(fresh())
+    assert entrance.gate.passes(fresh(), now())
 
 
 async def test_leaving_without_having_been_alone_changes_nothing():
     """Every delivery leaves; hurrying is for those that made room."""
-    entrance = Entrance()
+    entrance, came = Entrance(), []
     first, other = claimed(3), claimed(3)
-    await entrance.gate.admit(first)
-    waiting = asyncio.ensure_future(entrance.gate.admit(other))
-    await turns()
+    entrance.gate.puts_aside(first, came.append)
+    entrance.gate.puts_aside(other, came.append)
     entrance.gate.leave(fresh())
     entrance.gate.leave(other)
-    await turns()
-    assert (waiting.done(), entrance.hurried) == (False, [])
+    assert (came, entrance.hurried) == ([], [])
     entrance.gate.leave(first)
-    assert await waiting is None
+    assert came == [other]
 
 
-@pytest.mark.parametrize("where", ["at the place", "at Redis"])
-async def test_a_last_start_that_is_given_up_while_it_waits_makes_room_for_the_next(where):
-    """A shutdown, or a lost lease: its executor leaves for it."""
-    entrance = Entrance()
+@pytest.mark.parametrize("how", ["one", "all"])
+async def test_a_last_start_that_is_given_up_while_it_waits_makes_room_for_the_next(how):
+    """A shutdown takes all of one subscription; a lost lease takes one."""
+    alone, came = Alone(), []
+    entrance, other = Entrance(alone=alone), Entrance(alone=alone)
     holder, given_up, following = claimed(3), claimed(3), claimed(3)
-    if where == "at the place":
-        await entrance.gate.admit(holder)
+    other.gate.puts_aside(holder, came.append)
+    entrance.gate.puts_aside(given_up, came.append)
+    other.gate.puts_aside(following, came.append)
+    if how == "one":
+        assert entrance.gate.take_back(given_up)
+        assert not entrance.gate.take_back(given_up)
     else:
-        entrance.server.open.clear()
-    tasks = [asyncio.ensure_future(entrance.gate.admit(each)) for each in (given_up, following)]
-    await turns()
-    tasks[0].cancel()
-    await asyncio.gather(tasks[0], return_exceptions=True)
-    entrance.gate.leave(given_up)
-    if where == "at the place":
-        entrance.gate.leave(holder)
-    entrance.server.open.set()
-    assert await tasks[1] is None
+        assert entrance.gate.clear() == [given_up]
+        assert entrance.gate.clear() == []
+    other.gate.leave(holder)
+    assert came == [following]
 
 
 @pytest.mark.parametrize("make", [stale, claimed])
@@ -283,7 +280,7 @@ async def test_a_delivery_of_a_group_that_began_anew_starts_without_a_question(m
     """It has no lease; what is in hand is the only copy."""
     entrance, orphan = Entrance(), make(token="old")
     if make is stale:
-        assert entrance.gate.passes(orphan)
+        assert entrance.gate.passes(orphan, now())
     assert await entrance.gate.admit(orphan) is None
     assert (entrance.asked, orphan.lost) == ([], False)
 
@@ -311,7 +308,7 @@ async def test_what_was_cut_from_the_stream_starts():
     entrance.server.cut = {one.entry_id}
     assert await entrance.gate.admit(one) is None
     assert one.cut
-    assert entrance.gate.passes(delivery(cut=True))
+    assert entrance.gate.passes(delivery(cut=True), now())
 
 
 async def test_without_redis_a_start_waits_until_it_is_back():

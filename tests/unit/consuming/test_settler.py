@@ -10,7 +10,7 @@ import pytest
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.in_hand import InHand
 from eventbus.consuming.settler import ENOUGH, Settler
-from eventbus.errors import BackendUnavailable
+from eventbus.errors import BackendRefused, BackendUnavailable
 from tests.support.entries import delivery
 
 
@@ -97,6 +97,18 @@ async def test_without_an_answer_everything_stays_in_hand_and_is_sent_again():
     ids = [each.entry_id for each in added]
     assert [sent for sent, *_ in desk.server.calls] == [ids, ids]
     assert not desk.in_hand
+
+
+async def test_a_stream_whose_key_is_refused_holds_up_nobody_else():
+    """Else all acknowledgements of the topic would stop behind a private key of another type, and reading with them."""
+    desk = Desk()
+    (parked,) = desk.add(delivery(entry_id=b"1-0", private=True))
+    fresh = desk.add(delivery(entry_id=b"2-0"), delivery(entry_id=b"3-0"))
+    desk.server.fails = [BackendRefused("of another type", code="WRONGTYPE")]
+    with pytest.raises(BackendRefused, match="of another type"):
+        await desk.settler.run_once()
+    assert list(desk.in_hand) == [parked]
+    assert desk.counts.acknowledged == len(fresh)
 
 
 async def test_rows_that_were_no_longer_pending_are_counted_as_late():

@@ -73,9 +73,9 @@ def test_a_nameless_handler_must_name_its_group():
 def test_what_a_subscription_leaves_open_comes_from_the_settings_and_then_from_defaults():
     """Read ahead: twice the concurrency, unless somebody said otherwise."""
     (plain,) = declared((SignedUp, one, {}))
-    assert (plain.start, plain.concurrency, plain.prefetch, plain.retry, plain.foreign) == ("0", 4, 8, Retry(), None)
+    assert (plain.start, plain.concurrency, plain.prefetch, plain.retry, plain.foreign) == ("0", 4, None, Retry(), None)
     (chosen,) = declared((SignedUp, one, {"start": "latest", "concurrency": 2, "retry": Retry(attempts=1)}))
-    assert (chosen.start, chosen.concurrency, chosen.prefetch, chosen.retry) == ("$", 2, 4, Retry(attempts=1))
+    assert (chosen.start, chosen.concurrency, chosen.prefetch, chosen.retry) == ("$", 2, None, Retry(attempts=1))
     (fixed,) = declared((SignedUp, one, {"start": "5-1", "prefetch": 1}))
     assert (fixed.start, fixed.prefetch) == ("5-1", 1)
     (everywhere,) = declared((SignedUp, one, {}), settings=Settings(url="redis://h", service="s", prefetch=7))

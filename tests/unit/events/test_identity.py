@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from threading import Barrier
 from uuid import UUID
 
 from eventbus.events import Event, Identity, adopt, identity
-from eventbus.events.identity import new_identity, uuid7, written
+from eventbus.events.identity import CHANCE_BITS, new_identity, uuid7, written
 
 
 class Happened(Event, topic="t"):
@@ -34,20 +36,37 @@ def test_the_id_is_a_uuid_of_version_7_with_the_time_in_it():
 
 def test_the_example_of_the_rfc_comes_out():
     """RFC 9562, appendix A.6: 017F22E2-79B0-7CC3-98C4-DC0C0C07398F."""
-    assert uuid7(0x017F22E279B0, bytes.fromhex("cc3108c4dc0c0c07398f")) == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+    assert uuid7(0x017F22E279B0, 0xCC3 << 62 | 0x18C4DC0C0C07398F) == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 
 
-def test_all_chance_is_used_but_the_bits_the_version_takes():
-    """74 of 80; whatever the chance, version and variant stand."""
-    assert uuid7(0, bytes(10)) == "00000000-0000-7000-8000-000000000000"
-    assert uuid7(2**48 - 1, b"\xff" * 10) == "ffffffff-ffff-7fff-bfff-ffffffffffff"
-    changed = {uuid7(0, (1 << bit).to_bytes(10, "big")) for bit in range(80)}
-    assert len(changed - {uuid7(0, bytes(10))}) == 74
+def test_all_chance_is_used_and_version_and_variant_stand():
+    """All 74 bits."""
+    assert uuid7(0, 0) == "00000000-0000-7000-8000-000000000000"
+    assert uuid7(2**48 - 1, 2**74 - 1) == "ffffffff-ffff-7fff-bfff-ffffffffffff"
+    assert len({uuid7(0, 1 << bit) for bit in range(CHANCE_BITS)}) == 74
 
 
 def test_ids_of_later_milliseconds_sort_later():
     """Databases like that."""
-    assert uuid7(1000, b"\xff" * 10) < uuid7(1001, bytes(10))
+    assert uuid7(1000, 2**74 - 1) < uuid7(1001, 0)
+
+
+FORKED = """
+import os, random
+from eventbus.events.identity import new_identity
+random.seed(7)
+print(new_identity().id, flush=True)
+if child := os.fork():
+    os.waitpid(child, 0)
+random.seed(7)
+print(new_identity().id, flush=True)
+"""
+
+
+def test_a_forked_process_makes_other_ids_than_its_parent():
+    """Both would else go on in the same series; so would programs that seed `random` for a simulation."""
+    ids = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True).stdout.split()
+    assert len({each[14:] for each in ids}) == 3  # without the time
 
 
 def test_a_time_is_written_in_utc_with_milliseconds():

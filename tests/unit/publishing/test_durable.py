@@ -332,6 +332,17 @@ async def test_what_a_lost_connection_wrote_is_written_again_before_it_is_waited
     }
 
 
+async def test_what_was_written_is_written_again_when_its_connection_is_lost_between_two_rounds(replicas):
+    """The next WAIT would be the first of its connection, and count replicas that know nothing of the event."""
+    (task,) = await replicas.publish(*orders(1), timeout=1)
+    await replicas.lane.run_once()  # no replica yet
+    replicas.server.connected = False
+    replicas.server.reached = 2
+    await replicas.lane.run_once()
+    assert [replicas.server.ids(write=write) for write in (0, 1)] == [["o-0"], ["o-0"]]
+    assert (await task).entry_id == "2-0"
+
+
 async def test_copies_of_what_a_lost_connection_wrote_are_counted_anew(replicas):
     """Another primary may answer now, whose replicas have none of it."""
     (task,) = await replicas.publish(*orders(1))

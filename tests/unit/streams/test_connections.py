@@ -18,8 +18,10 @@ URLS = {
 }
 
 LEFT_TO_REDIS_PY = {
-    # what reads and writes the protocol: hiredis where it is installed, which a core dependency sees to
+    # what reads and writes the handshake; after it the connection's transport is ours
     "encoder_class",
+    "parser_class",
+    "socket_read_size",
     # hooks that nothing uses: without them a connection logs in by user and password and selects the database
     "redis_connect_func",
     "credential_provider",
