@@ -12,7 +12,7 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo bench-import lock format clean
+.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo bench bench-all bench-self bench-import bench-lock lock format clean
 
 help: ## List the targets
 	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
@@ -52,6 +52,15 @@ chaos-planted: $(VENV)/.dev ## Plant bugs, and see each caught by the checker na
 demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to end by itself)
 	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))
 
+bench: $(VENV)/.dev ## Measure the bus beside other libraries and write docs/performance.md (about ten minutes, goes on where it was)
+	@$(BIN)/python -m benchmarks table $(ARGS)
+
+bench-all: $(VENV)/.dev ## The same with every case and every library (hours)
+	@$(BIN)/python -m benchmarks all $(ARGS)
+
+bench-self: $(VENV)/.dev ## Has the bus become slower than benchmarks/recorded.json says? (one or two minutes; ARGS=--record to record)
+	@$(BIN)/python -m benchmarks self $(ARGS)
+
 bench-import: $(VENV)/.dev ## What `import eventbus` costs
 	@$(BIN)/python benchmarks/import_time.py
 
@@ -65,8 +74,19 @@ lock: $(BIN)/uv ## Write requirements/*.lock from pyproject.toml (UPGRADE=1 for 
 	@$(COMPILE) -o requirements/image.lock -c requirements/dev.lock pyproject.toml --extra cli --extra uvloop
 	@$(COMPILE) -o requirements/build.lock -c requirements/dev.lock --group build
 
+# Libraries want different versions of the same things, so each has its own; pydantic and hiredis are the same for all.
+REQUIRED := benchmarks/requirements
+LIBRARIES := $(notdir $(basename $(wildcard $(REQUIRED)/*.in)))
+
+bench-lock: $(BIN)/uv ## Write benchmarks/requirements/*.lock (UPGRADE=1 for the newest versions)
+	@mkdir -p .bench && grep -E '^(pydantic|hiredis)==' requirements/dev.lock | cut -d' ' -f1 > .bench/same.txt
+	@$(COMPILE) -o $(REQUIRED)/main.lock -c requirements/dev.lock pyproject.toml --extra prometheus
+	@for each in $(filter-out rapids,$(LIBRARIES)); do \
+		$(COMPILE) -o $(REQUIRED)/$$each.lock -c .bench/same.txt $(REQUIRED)/$$each.in || exit 1; done
+	@$(subst version 3.11,version 3.12,$(COMPILE)) -o $(REQUIRED)/rapids.lock -c .bench/same.txt $(REQUIRED)/rapids.in
+
 clean: ## Remove the environment, caches and what was built
-	rm -rf $(VENV) dist build .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .bench/envs dist build .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------- the environment

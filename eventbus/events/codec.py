@@ -92,9 +92,11 @@ def decode(event_class: type[_E], data: bytes) -> _E:
     """
     read = event_class.__pydantic_validator__.validate_json
     try:
-        return read(data, extra="ignore", by_alias=True, by_name=True)
+        found: _E = read(data, extra="ignore", by_alias=True, by_name=True)
     except Exception as error:  # noqa: BLE001 - as `_complaint` says
         complaint = _complaint(event_class, error)
+    else:
+        return found
     # Outside of `except`: what was raised there shows values, and would be this one's context.
     raise DecodeError(complaint)
 
@@ -111,9 +113,11 @@ def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
         raise DecodeError("the entry's last field has no value")
     read = event_class.__pydantic_validator__.validate_strings
     try:
-        return read(_texts(fields), extra="ignore", by_alias=True, by_name=True)
+        found: _E = read(_texts(fields), extra="ignore", by_alias=True, by_name=True)
     except Exception as error:  # noqa: BLE001 - as `_complaint` says
         complaint = _complaint(event_class, error)
+    else:
+        return found
     raise DecodeError(complaint)
 
 
