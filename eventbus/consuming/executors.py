@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("eventbus.consuming")
 
-_NEVER_STARTED: Final = Ended(Ending.CUT, "it had not started when the shutdown began")
-_CUT: Final = Ended(Ending.CUT, "its handler was cancelled when the drain ended")
+_NEVER_STARTED: Final = Ended(Ending.STOPPED, "it had not started when the shutdown began")
+_STOPPED: Final = Ended(Ending.STOPPED, "its handler was cancelled when the drain ended")
 _LOST: Final = Ended(Ending.LOST, "its lease was lost")
 _HANDLED: Final = Ended(Ending.HANDLED)
 
@@ -118,12 +118,12 @@ class Executors:
             if run.delivery is not None and not run.started:
                 run.ask(_NEVER_STARTED)
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         """Cancel what runs. Threads go on: nothing can stop them."""
         self.release_waiting()
         for run in self._runs:
             if run.delivery is not None:
-                run.ask(_CUT)
+                run.ask(_STOPPED)
 
     async def wait_until_idle(self) -> None:
         """Wait until no handler runs."""

@@ -62,7 +62,7 @@ class Gate:
         left: Callable[[], None],
     ) -> None:
         self._fresh = settings.lease * FRESH
-        self._backoff = Backoff(most=min(Backoff().most, settings.lease / 6))
+        self._backoff = Backoff.within(settings.lease)
         self._commands = commands
         self._membership = membership
         self._counts = counts

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.work import Work
     from eventbus.delivery import Subscription
+    from eventbus.streams import HandedOver, RawEntry
 
 _log = logging.getLogger("eventbus.consuming")
 
@@ -37,7 +38,7 @@ class Intake:
         self._work = work
         self._counts = counts
 
-    def read(self, entries: Iterable[tuple[bytes, list[bytes] | None]], *, private: bool, token: str, sent: float) -> None:
+    def read(self, entries: Iterable[RawEntry], *, private: bool, token: str, sent: float) -> None:
         """Take entries that were read for the first time, behind what waits.
 
         Args:
@@ -57,7 +58,7 @@ class Intake:
 
     def take_over(
         self,
-        entries: Iterable[tuple[bytes, list[bytes] | None, int]],
+        entries: Iterable[HandedOver],
         *,
         private: bool,
         token: str,

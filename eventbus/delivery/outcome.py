@@ -45,7 +45,7 @@ class Ending(Enum):
     """The entry is no event of this program."""
     CRASHED = auto()
     """Too many starts were lost: it is not run again."""
-    CUT = auto()
+    STOPPED = auto()
     """It never started before the shutdown, or was cancelled by it."""
     LOST = auto()
     """Its lease was lost while it waited, or it was cancelled for that."""
@@ -134,7 +134,7 @@ _NOTHING: Final = Decision(Outcome.NOTHING)
 _WITHOUT_RUN: Final = {
     Ending.NOBODY: Decision(Outcome.SKIP),
     Ending.NEWER: Decision(Outcome.DEAD, reason=Reason.NEWER),
-    Ending.CUT: Decision(Outcome.RELEASE),
+    Ending.STOPPED: Decision(Outcome.RELEASE),
     Ending.UNDECODABLE: Decision(Outcome.DEAD, reason=Reason.UNDECODABLE),
     Ending.CRASHED: Decision(Outcome.DEAD, reason=Reason.CRASHES),
 }

@@ -79,7 +79,7 @@ class Shift:
         if not drained:
             _log.warning("%s: the drain ended with %d entries in hand", self._about, len(consumer.in_hand))
         deadline = min(deadline, anyio.current_time()) + GRACE
-        consumer.executors.cut()
+        consumer.executors.cancel()
         if not ended.is_set():
             await self._settle(deadline)
         running = consumer.executors.running

@@ -262,10 +262,10 @@ async def test_cutting_ends_what_runs_and_what_never_started_and_executors_go_on
         idle = asyncio.ensure_future(floor.executors.wait_until_idle())
         await turns()
         assert not idle.done()
-        floor.executors.cut()
+        floor.executors.cancel()
         assert [finished for finished, _ in floor.ended] == put[2:]
         await idle
-        assert await floor.after(3) == [Ending.CUT] * 3
+        assert await floor.after(3) == [Ending.STOPPED] * 3
         assert len({ended.reason for _, ended in floor.ended}) == 2
         # Both executors still stand, and nothing of the cancellation is left: one of a handler's own is its failure.
         floor.put("own", "own", "after", "after")
@@ -286,7 +286,7 @@ async def test_a_thread_cannot_be_cut_and_its_own_end_decides():
     async with floor.open():
         floor.put("1")
         await started.wait()
-        floor.executors.cut()
+        floor.executors.cancel()
         await turns()
         assert (floor.ended, floor.executors.running) == ([], 1)
         release.set()
@@ -441,7 +441,7 @@ async def test_releasing_what_waits_reaches_the_queue_and_the_gate_and_leaves_al
         await floor.gate.asked.wait()
         floor.executors.release_waiting()
         await floor.after(2)
-        assert {id(each): ended.ending for each, ended in floor.ended} == {id(queued): Ending.CUT, id(at_the_gate): Ending.CUT}
+        assert {id(each): ended.ending for each, ended in floor.ended} == {id(queued): Ending.STOPPED, id(at_the_gate): Ending.STOPPED}
         assert floor.executors.running == 1
         release.set()
         assert (await floor.after(3))[-1] is Ending.HANDLED
@@ -464,9 +464,9 @@ async def test_a_delivery_that_is_let_in_in_the_moment_it_is_released_has_one_en
         await floor.gate.asked.wait()
         floor.gate.opened.set()
         floor.executors.release_waiting()
-        assert await floor.after(1) == [Ending.CUT]
+        assert await floor.after(1) == [Ending.STOPPED]
         floor.put("2")
-        assert await floor.after(2) == [Ending.CUT, Ending.HANDLED]
+        assert await floor.after(2) == [Ending.STOPPED, Ending.HANDLED]
     assert [event.order_id for event in ran] == ["2"]
 
 
@@ -492,7 +492,7 @@ async def test_a_lost_delivery_ends_wherever_it_is(where):
         floor.executors.lose(lost)
         await floor.after(1)
         assert [(each, ended.ending) for each, ended in floor.ended] == [(lost, Ending.LOST)]
-        floor.executors.cut()
+        floor.executors.cancel()
         floor.put("after")
         await floor.after(len(put) + 1)
         assert floor.ended[-1][1].ending is Ending.HANDLED
@@ -535,7 +535,7 @@ async def test_of_two_reasons_to_stop_the_first_counts():
         (put,) = floor.put("1")
         await started.wait()
         floor.executors.lose(put)
-        floor.executors.cut()
+        floor.executors.cancel()
         assert await floor.after(1) == [Ending.LOST]
 
 
@@ -721,7 +721,7 @@ async def test_what_waits_for_its_last_start_can_be_given_up(how):
             floor.executors.lose(last)
         else:
             floor.executors.release_waiting()
-        assert [(each, ended.ending) for each, ended in floor.ended] == [(last, Ending.LOST if how == "lost" else Ending.CUT)]
+        assert [(each, ended.ending) for each, ended in floor.ended] == [(last, Ending.LOST if how == "lost" else Ending.STOPPED)]
 
 
 async def test_a_cancel_that_comes_when_the_handler_is_gone_ends_nothing():

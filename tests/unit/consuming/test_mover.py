@@ -92,7 +92,7 @@ class Desk:
         return self.add(Outcome.RETRY, delay=5.0, **facts)
 
     def release(self, **facts):
-        return self.add(Outcome.RELEASE, ending=Ending.CUT, **facts)
+        return self.add(Outcome.RELEASE, ending=Ending.STOPPED, **facts)
 
     def dead(self, **facts):
         return self.add(Outcome.DEAD, reason="attempts", **facts)

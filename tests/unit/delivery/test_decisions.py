@@ -52,7 +52,7 @@ EXPECTED = {
     Ending.TIMED_OUT: (Outcome.RETRY, None, 7),
     Ending.UNDECODABLE: (Outcome.DEAD, "undecodable", 0),
     Ending.CRASHED: (Outcome.DEAD, "crashes", 0),
-    Ending.CUT: (Outcome.RELEASE, None, 0),
+    Ending.STOPPED: (Outcome.RELEASE, None, 0),
     Ending.LOST: (Outcome.NOTHING, None, 0),
 }
 COUNTED = {Ending.RAISED, Ending.LATER, Ending.REJECTED, Ending.TIMED_OUT}
@@ -97,7 +97,7 @@ def test_only_a_run_of_the_handler_that_failed_counts_as_an_attempt(ending):
         (Ending.LATER, 1, (Outcome.RETRY, None, 13)),
         (Ending.LATER, 2, (Outcome.DEAD, "attempts", 0)),
         (Ending.REJECTED, 2, (Outcome.DEAD, "rejected", 0)),
-        (Ending.CUT, 2, (Outcome.RELEASE, None, 0)),
+        (Ending.STOPPED, 2, (Outcome.RELEASE, None, 0)),
     ],
 )
 def test_spent_attempts_end_among_the_dead_letters(ending, attempts, expected):
@@ -149,7 +149,7 @@ def test_a_run_of_the_handler_ends_the_hops(ending):
     assert carried == replace(HOPPED, attempts=2, hops=0, hopped=0)
 
 
-@pytest.mark.parametrize("ending", [Ending.NOBODY, Ending.NEWER, Ending.CUT, Ending.UNDECODABLE, Ending.CRASHED])
+@pytest.mark.parametrize("ending", [Ending.NOBODY, Ending.NEWER, Ending.STOPPED, Ending.UNDECODABLE, Ending.CRASHED])
 def test_without_a_run_everything_is_carried_on_as_it_was(ending):
     """A shutdown or a claim changes nothing about the event."""
     assert decide(delivery(carried=HOPPED), ended(ending), RETRY).carried == HOPPED
