@@ -12,7 +12,7 @@ from eventbus.errors import BackendUnavailable
 from eventbus.supervision.shift import Shift, _first
 from tests.support.entries import SETTINGS
 
-STEPS = ["begin", "stop", "drained", "cut", "idle", "flush", "loops end", "end", "rescue", "leave"]
+STEPS = ["begin", "stop", "drained", "cancel", "idle", "flush", "loops end", "end", "rescue", "leave"]
 AFTER_THE_DRAIN = ["idle", "flush", "rescue", "leave"]
 LOOPS = 8
 
@@ -23,7 +23,7 @@ class Consumer:
     def __init__(self, **going):
         self.log, self._going = [], going
         self.subscription, self.counts = "orders/charge", "counts"
-        self.executors = SimpleNamespace(run=self._loop, running=0, cut=lambda: self.log.append("cut"), wait_until_idle=self._step("idle"))
+        self.executors = SimpleNamespace(run=self._loop, running=0, cancel=lambda: self.log.append("cancel"), wait_until_idle=self._step("idle"))
         self.settler = self.mover = self.beat = SimpleNamespace(run=self._loop)
         self.fetcher = self.claimer = self.promoter = SimpleNamespace(run=self._loop, stopping=asyncio.Event())
         self.membership = SimpleNamespace(announce=self._announce)
@@ -145,7 +145,7 @@ async def test_what_nothing_can_end_is_counted_and_named(caplog):
 
 
 @pytest.mark.parametrize("hurry", [False, True])
-async def test_handlers_are_cut_at_the_deadline_or_when_somebody_hurries(hurry, caplog):
+async def test_handlers_are_cancelled_at_the_deadline_or_when_somebody_hurries(hurry, caplog):
     """What is still in hand then is counted; what ends by its cancel is released."""
     settings = replace(SETTINGS, drain=3600 if hurry else 0.01)
     assert await ended(Consumer(drained=never), settings, hurry=hurry) == [each for each in STEPS if each != "drained"]
