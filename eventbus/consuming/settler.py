@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LINGER: Final = 0.004
 """Seconds an acknowledgement may wait for company; it is gone within 10 ms even when none comes."""
 
-ENOUGH: Final = 200
+ENOUGH: Final = 500
 """Entries that make the settler go at once, and the most one script is given."""
 
 
@@ -35,7 +35,7 @@ class Settler:
         A group made anew: nothing is written for entries of the old one. Anything else: `run` raises and
         is started again by the supervisor.
     Redis cost:
-        One script for up to 200 entries.
+        One script for up to 500 entries.
     """
 
     def __init__(self, commands: EntryCommands, membership: Membership, in_hand: InHand, counts: Counts) -> None:
