@@ -627,6 +627,18 @@ async def test_copies_that_wait_for_their_member_do_not_hide_what_is_due_behind_
     assert [fields[:2] for fields in await bench.stream(KEY.private)] == [[b"data", b"behind"]]
 
 
+@pytest.mark.parametrize(("waiting", "moved"), [(3, 4), (2, 2)])
+async def test_copies_that_wait_take_up_no_more_than_half_of_every_window(bench, waiting, moved):
+    """Where they are more they are put off; where they are few any member sees them at any time."""
+    await bench.declared(Order=2)
+    for _ in range(waiting):
+        await bench.park(due_in=-5, type="Order", dataversion="2", carried=await soon(bench))
+    for _ in range(9):
+        await bench.park(due_in=-1, data="behind")
+    assert (await bench.promote({"Other": 1}, count=4)).promoted == 4 - waiting
+    assert (await bench.promote({"Other": 1}, count=4)).promoted == moved
+
+
 async def test_a_field_of_a_publishers_own_that_is_called_like_ours_does_not_make_a_copy_hop(bench):
     """Only what stands in our block counts."""
     await bench.park(data="x", ebhops="3", type="Unheard", carried=Carried(entry="1-0", attempts=1))
