@@ -81,6 +81,7 @@ class Claimer:
         self._clock = asyncio.get_running_loop().time
         self._sweeps = Sweeps(lease=settings.lease, interval=settings.claim_interval, now=self._clock())
         self._ahead = 0.0
+        self._refused_since: float | None = None
         self._started = False
         self._wake = asyncio.Event()
         self._window = asyncio.Lock()
@@ -89,6 +90,11 @@ class Claimer:
     def waited(self, seconds: float) -> None:
         """Redis had given no answer for so many seconds."""
         self._sweeps.waited(seconds, now=self._clock())
+
+    def refused(self, since: float) -> None:
+        """The server refuses writes; nothing was done since then. Nobody can renew: that is to be over first."""
+        self._refused_since = min(since, self._refused_since or since)
+        self._wake.set()
 
     def hurry(self) -> None:
         """Sweep soon: there is room for an entry that had to wait."""
@@ -109,7 +115,7 @@ class Claimer:
             self._sweeps.began(now=self._clock())
         while not self.stopping.is_set():
             began = self._clock()
-            if (delay := self._sweeps.delay(now=began)) > 0:
+            if (delay := self._sweeps.delay(now=began)) > 0 and self._refused_since is None:
                 await self._rest(delay)
             elif await self.run_once():
                 self._sweeps.done(began=began, chance=random.random())  # noqa: S311 - jitter, not a secret
@@ -134,9 +140,13 @@ class Claimer:
         """Ask for the server's time: a claim that reaches it long after it was decided on must not be executed.
 
         It may have waited for a connection, or in the socket of a frozen server, while owners could not renew.
+        The answer also says that it takes writes, which ends an outage in which it answered and refused them.
         """
         sent = self._clock()
         self._ahead = await self._commands.clock() - sent
+        now, since, self._refused_since = self._clock(), self._refused_since, None
+        if since is not None:
+            self._sweeps.refused(now - since, now=now)
 
     async def _walk_or_heal(self, *, private: bool) -> bool:
         token = self._membership.token
@@ -153,24 +163,29 @@ class Claimer:
         while cursor is not None:
             await self._until_room()
             async with self._window:
-                if self.stopping.is_set() or self._sweeps.held(now=self._clock()):
+                if self._gives_way():
                     return False
-                cursor = await self._look(cursor, private=private)
+                claimed = await self._look(cursor, private=private)
+                if claimed is None:
+                    self.waited(self._settings.lease)  # owners first; and the next is decided on by a new time
+                    return False
+                cursor = (claimed.token and claimed.cursor) or None  # no token: recovered under the new one
         return True
 
-    async def _look(self, cursor: bytes, *, private: bool) -> bytes | None:
-        """Take over from one window; returns where the next begins, None at the end."""
+    def _gives_way(self) -> bool:
+        return self.stopping.is_set() or self._refused_since is not None or self._sweeps.held(now=self._clock())
+
+    async def _look(self, cursor: bytes, *, private: bool) -> Claimed | None:
+        """Take over from one window; None when the claim came too late."""
         sent = self._clock()
         claimed = await self._claim(cursor, private=private)
         if claimed is None:
-            self.waited(self._settings.lease)  # it came too late: owners first
-            return cursor
+            return None
         if claimed.token != self._membership.token:
             await self._membership.heal(self._membership.token)  # made anew, by us or by another
-        if not claimed.token:
-            return None  # what was taken under no token is recovered under the new one
-        await self._take(claimed, private=private, sent=sent)
-        return claimed.cursor or None
+        if claimed.token:
+            await self._take(claimed, private=private, sent=sent)
+        return claimed
 
     async def _claim(self, cursor: bytes, *, private: bool) -> Claimed | None:
         waiting = sum(map(is_last, self._in_hand))

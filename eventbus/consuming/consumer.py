@@ -150,6 +150,7 @@ class Consumer:
         """Listen to the command connection: the beat comes first on a new one, and outages hold up claims."""
         self._wire.greetings.append(self.beat.greet)
         self._wire.waited.append(self.claimer.waited)
+        self._wire.refused.append(self.claimer.refused)
 
     async def backlog(self) -> Backlog:
         """Count what the group has still to do, whoever does it."""
@@ -207,6 +208,7 @@ class Consumer:
         if self.beat.greet in self._wire.greetings:
             self._wire.greetings.remove(self.beat.greet)
             self._wire.waited.remove(self.claimer.waited)
+            self._wire.refused.remove(self.claimer.refused)
 
     def _finish(self, delivery: Delivery, ended: Ended) -> None:
         """Count how a delivery ended, decide what becomes of it, and have that written."""

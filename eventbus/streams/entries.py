@@ -222,8 +222,8 @@ class EntryCommands:
         return await run_script(self._wire, name, (source, self.group.hash), (self.group.name, self.consumer, token, *ids))
 
     async def clock(self) -> float:
-        """The server's time in seconds since 1970."""
-        seconds, microseconds = await self._wire.one("TIME")
+        """The server's time in seconds since 1970; refused by a server that takes no writes now."""
+        seconds, microseconds = await run_script(self._wire, "clock", (self.group.source(private=False),), (self.group.name,))
         return int(seconds) + int(microseconds) / 1_000_000
 
     async def claim(

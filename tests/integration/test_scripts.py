@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import pytest_asyncio
 
@@ -480,6 +482,22 @@ async def test_recovering_from_a_lost_group_is_refused_as_that(bench, how):
         with pytest.raises(BackendRefused) as caught:
             await ask
         assert caught.value.code == "NOGROUP"
+
+
+# -- the server's time
+
+
+async def test_the_time_is_told_only_where_writes_are_taken(own_server):
+    """From a server that answers and refuses writes it would say that owners can renew."""
+    async with bench_at(own_server(keeps=False).url) as bench:
+        await bench.do("FLUSHALL")
+        assert abs(await bench.me.clock() - time.time()) < 60
+        assert await bench.do("DBSIZE") == 0
+        await bench.do("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(BackendRefused) as caught:
+            await bench.me.clock()
+        assert caught.value.code == "READONLY"
+        await bench.do("REPLICAOF", "NO", "ONE")
 
 
 # -- promote
