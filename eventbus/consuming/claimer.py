@@ -56,6 +56,7 @@ class Claimer:
         recovery: Takes own entries that were never parsed.
         counts: Where claims are counted.
         reading_since: When the read in flight was sent; what it may still bring is not recovered. None for none.
+        taking: Held by whoever fills the room for what is taken over, so that it is filled once.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Claimer:
         recovery: Recovery,
         counts: Counts,
         reading_since: Callable[[], float | None],
+        taking: asyncio.Lock,
     ) -> None:
         self._settings = settings
         self._commands = commands
@@ -84,7 +86,7 @@ class Claimer:
         self._refused_since: float | None = None
         self._started = False
         self._wake = asyncio.Event()
-        self._window = asyncio.Lock()
+        self._taking = taking
         self.stopping = asyncio.Event()
 
     def waited(self, seconds: float) -> None:
@@ -105,7 +107,7 @@ class Claimer:
         """Begin no further window; returns when none is under way."""
         self.stopping.set()
         self._wake.set()
-        async with self._window:
+        async with self._taking:
             pass
 
     async def run(self, alive: Alive) -> None:
@@ -162,7 +164,7 @@ class Claimer:
         cursor: bytes | None = b""
         while cursor is not None:
             await self._until_room()
-            async with self._window:
+            async with self._taking:
                 if self._gives_way():
                     return False
                 claimed = await self._look(cursor, private=private)

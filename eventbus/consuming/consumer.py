@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -79,6 +80,7 @@ class Consumer:
             intake=intake,
             recovery=recovery,
         )
+        taking = asyncio.Lock()
         self.claimer = rooms.claimer(
             settings=settings,
             commands=entries,
@@ -88,6 +90,7 @@ class Consumer:
             recovery=recovery,
             counts=counts,
             reading_since=lambda: self.fetcher.reading_since,
+            taking=taking,
         )
         gate = rooms.gate(
             settings=settings,
@@ -124,6 +127,7 @@ class Consumer:
             in_hand=in_hand,
             intake=intake,
             counts=counts,
+            taking=taking,
         )
         self.mover = rooms.mover(
             subscription=subscription,

@@ -73,7 +73,7 @@ class Yard:
     def __init__(self, *, room=10, lease=0.03, interval=0.01):
         self.server, self.in_hand, self.work, self.counts = Server(), InHand(100, room), Work(), Counts()
         self.membership = SimpleNamespace(token="token", lease=30.0, heal=self._heal, about={})
-        self.healed, self.reading_since, self.new_token = [], None, "new"
+        self.healed, self.reading_since, self.new_token, self.taking = [], None, "new", asyncio.Lock()
         intake = Intake(subscription(handler), self.in_hand, self.work, self.counts)
         self.claimer = Claimer(
             settings=replace(SETTINGS, lease=lease, claim_interval=interval),
@@ -84,6 +84,7 @@ class Yard:
             recovery=Recovery(self.server, self.membership, self.in_hand, intake, self.counts),
             counts=self.counts,
             reading_since=lambda: self.reading_since,
+            taking=self.taking,
         )
         self.claimer._sweeps.began(now=self.now() - 100)  # the first grace is over
 
@@ -151,6 +152,20 @@ async def test_few_of_those_at_their_last_start_are_taken_over(waiting, lasts):
     yard.in_hand.take(delivery(claimed=True, count=2), taken_over=True)
     await yard.claimer.run_once()
     assert yard.server.calls[0]["lasts"] == lasts
+
+
+async def test_a_claim_waits_while_a_promotion_fills_the_room_and_goes_by_what_is_left_then():
+    """Both would be given the whole of it."""
+    yard = Yard(room=4)
+    async with yard.taking:
+        sweep = asyncio.ensure_future(yard.claimer.run_once())
+        await until(lambda: yard.server.knocks)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert yard.walked == []
+        yard.in_hand.take(delivery(), taken_over=True)
+    assert await sweep
+    assert yard.server.calls[0]["room"] == 3
 
 
 async def test_without_room_the_walk_waits_and_goes_on_where_it_was():
