@@ -57,6 +57,7 @@ class Claimer:
         recovery: Takes own entries that were never parsed.
         counts: Where claims are counted.
         reading_since: When the read in flight was sent; what it may still bring is not recovered. None for none.
+        taking: Held by whoever fills the room for what is taken over, so that it is filled once.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Claimer:
         recovery: Recovery,
         counts: Counts,
         reading_since: Callable[[], float | None],
+        taking: asyncio.Lock,
     ) -> None:
         self._settings = settings
         self._commands = commands
@@ -82,14 +84,20 @@ class Claimer:
         self._clock = asyncio.get_running_loop().time
         self._sweeps = Sweeps(lease=settings.lease, interval=settings.claim_interval, now=self._clock())
         self._ahead = 0.0
+        self._refused_since: float | None = None
         self._started = False
         self._wake = asyncio.Event()
-        self._window = asyncio.Lock()
+        self._taking = taking
         self.stopping = asyncio.Event()
 
     def waited(self, seconds: float) -> None:
         """Redis had given no answer for so many seconds."""
         self._sweeps.waited(seconds, now=self._clock())
+
+    def refused(self, since: float) -> None:
+        """The server refuses writes; nothing was done since then. Nobody can renew: that is to be over first."""
+        self._refused_since = min(since, self._refused_since or since)
+        self._wake.set()
 
     def hurry(self) -> None:
         """Sweep soon: there is room for an entry that had to wait."""
@@ -100,7 +108,7 @@ class Claimer:
         """Begin no further window; returns when none is under way."""
         self.stopping.set()
         self._wake.set()
-        async with self._window:
+        async with self._taking:
             pass
 
     async def run(self, alive: Alive) -> None:
@@ -110,7 +118,7 @@ class Claimer:
             self._sweeps.began(now=self._clock())
         while not self.stopping.is_set():
             began = self._clock()
-            if (delay := self._sweeps.delay(now=began)) > 0:
+            if (delay := self._sweeps.delay(now=began)) > 0 and self._refused_since is None:
                 await self._rest(delay)
             elif await self.run_once():
                 self._sweeps.done(began=began, chance=random.random())  # noqa: S311 - jitter, not a secret
@@ -135,9 +143,13 @@ class Claimer:
         """Ask for the server's time: a claim that reaches it long after it was decided on must not be executed.
 
         It may have waited for a connection, or in the socket of a frozen server, while owners could not renew.
+        The answer also says that it takes writes, which ends an outage in which it answered and refused them.
         """
         sent = self._clock()
         self._ahead = await self._commands.clock() - sent
+        now, since, self._refused_since = self._clock(), self._refused_since, None
+        if since is not None:
+            self._sweeps.refused(now - since, now=now)
 
     async def _walk_or_heal(self, *, private: bool) -> bool:
         token = self._membership.token
@@ -153,25 +165,30 @@ class Claimer:
         cursor: bytes | None = b""
         while cursor is not None:
             await self._until_room()
-            async with self._window:
-                if self.stopping.is_set() or self._sweeps.held(now=self._clock()):
+            async with self._taking:
+                if self._gives_way():
                     return False
-                cursor = await self._look(cursor, private=private)
+                claimed = await self._look(cursor, private=private)
+                if claimed is None:
+                    self.waited(self._settings.lease)  # owners first; and the next is decided on by a new time
+                    return False
+                cursor = (claimed.token and claimed.cursor) or None  # no token: recovered under the new one
         return True
 
-    async def _look(self, cursor: bytes, *, private: bool) -> bytes | None:
-        """Take over from one window; returns where the next begins, None at the end."""
+    def _gives_way(self) -> bool:
+        return self.stopping.is_set() or self._refused_since is not None or self._sweeps.held(now=self._clock())
+
+    async def _look(self, cursor: bytes, *, private: bool) -> Claimed | None:
+        """Take over from one window; None when the claim came too late."""
         sent = self._clock()
         claimed = await self._claim(cursor, private=private)
         if claimed is None:
-            self.waited(self._settings.lease)  # it came too late: owners first
-            return cursor
+            return None
         if claimed.token != self._membership.token:
             await self._membership.heal(self._membership.token)  # made anew, by us or by another
-        if not claimed.token:
-            return None  # what was taken under no token is recovered under the new one
-        await self._take(claimed, private=private, sent=sent)
-        return claimed.cursor or None
+        if claimed.token:
+            await self._take(claimed, private=private, sent=sent)
+        return claimed
 
     async def _claim(self, cursor: bytes, *, private: bool) -> Claimed | None:
         waiting = sum(map(is_last, self._in_hand))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -82,6 +83,7 @@ class Consumer:
             recovery=recovery,
             prefetch=prefetch,
         )
+        taking = asyncio.Lock()
         self.claimer = rooms.claimer(
             settings=settings,
             commands=entries,
@@ -91,6 +93,7 @@ class Consumer:
             recovery=recovery,
             counts=counts,
             reading_since=lambda: self.fetcher.reading_since,
+            taking=taking,
         )
         gate = rooms.gate(
             settings=settings,
@@ -127,6 +130,7 @@ class Consumer:
             in_hand=in_hand,
             intake=intake,
             counts=counts,
+            taking=taking,
         )
         self.mover = rooms.mover(
             subscription=subscription,
@@ -153,6 +157,7 @@ class Consumer:
         """Listen to the command connection: the beat comes first on a new one, and outages hold up claims."""
         self._wire.greetings.append(self.beat.greet)
         self._wire.waited.append(self.claimer.waited)
+        self._wire.refused.append(self.claimer.refused)
 
     async def backlog(self) -> Backlog:
         """Count what the group has still to do, whoever does it."""
@@ -210,6 +215,7 @@ class Consumer:
         if self.beat.greet in self._wire.greetings:
             self._wire.greetings.remove(self.beat.greet)
             self._wire.waited.remove(self.claimer.waited)
+            self._wire.refused.remove(self.claimer.refused)
 
     def _finish(self, delivery: Delivery, ended: Ended) -> None:
         """Count how a delivery ended, decide what becomes of it, and have that written."""

@@ -176,6 +176,8 @@ class Mover:
     async def _send(self, batch: list[_Move]) -> None:
         first = batch[0]
         private, token = first.delivery.private, first.delivery.token
+        # A heal since the batch was made may have had some adopted and left others orphans: those are another batch.
+        batch = [each for each in batch if each.delivery.token == token]
         before = {id(each) for each in batch if each.sent}
         for each in batch:
             each.sent = True

@@ -24,6 +24,9 @@ _log = logging.getLogger("eventbus.consuming")
 WINDOW: Final = 100
 """Parked copies one script looks at."""
 
+FIRST: Final = 1
+"""The delivery count of what was just read."""
+
 
 class Promoter:
     """Move parked copies into the group's private stream once they are due.
@@ -32,13 +35,24 @@ class Promoter:
         A copy is never in two streams, nor in none; several promoters at once are safe. A copy that is due is
         promoted within `claim_interval` even when the process that parked it has died; one that this process
         parked, on time. A copy of a type that its last reader did not know is promoted only by a member that
-        declares the type, and read in the same step.
+        declares the type, and read in the same step: it has the room of what is taken over, so that a backlog
+        cannot keep it out.
     Stops:
         Between passes.
     Survives:
         A lost group: it is healed. Anything else: `run` raises and is started again by the supervisor.
     Redis cost:
         One script for up to 100 copies; at rest one every `claim_interval`.
+
+    Args:
+        subscription: What is consumed.
+        settings: The bus's.
+        commands: Those of the group's entries.
+        membership: For the token, and to heal.
+        in_hand: What is held.
+        intake: Takes what was given.
+        counts: Where promotions are counted.
+        taking: Held by whoever fills the room for what is taken over, so that it is filled once.
     """
 
     def __init__(
@@ -51,6 +65,7 @@ class Promoter:
         in_hand: InHand,
         intake: Intake,
         counts: Counts,
+        taking: asyncio.Lock,
     ) -> None:
         self._types = subscription.types
         self._most = settings.claim_interval
@@ -59,6 +74,7 @@ class Promoter:
         self._in_hand = in_hand
         self._intake = intake
         self._counts = counts
+        self._taking = taking
         self._clock = asyncio.get_running_loop().time
         self._due = self._clock()
         self._wake = asyncio.Event()
@@ -96,22 +112,24 @@ class Promoter:
         Returns:
             Seconds until more is due; None when nothing is parked.
         """
-        token, sent = self._membership.token, self._clock()
-        try:
-            promoted = await self._promote()
-        except BackendRefused as error:
-            if error.code != "NOGROUP":
-                raise
-            await self._membership.heal(token)
-            return 0.0
-        self._intake.read(promoted.given, private=True, token=token, sent=sent)
+        async with self._taking:
+            token = self._membership.token
+            try:
+                promoted = await self._promote(token)
+            except BackendRefused as error:
+                if error.code != "NOGROUP":
+                    raise
+                await self._membership.heal(token)
+                return 0.0
         self._count(promoted)
         return promoted.wait
 
-    async def _promote(self) -> Promoted:
-        return await self._commands.promote(
-            self._types, count=WINDOW, credit=self._in_hand.credit // 2, unhandled=UNHANDLED, now=timestamp()
-        )
+    async def _promote(self, token: str) -> Promoted:
+        sent = self._clock()
+        promoted = await self._commands.promote(self._types, count=WINDOW, credit=self._in_hand.room, unhandled=UNHANDLED, now=timestamp())
+        given = [(entry_id, fields, FIRST) for entry_id, fields in promoted.given]
+        self._counts.fetched += self._intake.take_over(given, private=True, token=token, sent=sent, claimed=True)
+        return promoted
 
     def _count(self, promoted: Promoted) -> None:
         counts = self._counts

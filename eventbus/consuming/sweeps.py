@@ -36,9 +36,16 @@ class Sweeps:
     def waited(self, seconds: float, *, now: float) -> None:
         """There was no answer for so many seconds, and now there is one."""
         if seconds > self._lease / 3:
-            # Of a grace that ran before, only what lay before the outage was of use to the owners.
-            self._spent += max(0.0, min(self._held_until, now - seconds) - self._held_from)
-            self._hold(now)
+            self._put_off(seconds, now)
+
+    def refused(self, seconds: float, *, now: float) -> None:
+        """Writes had been refused for so many seconds, and now they are not.
+
+        That is noticed late, by a heartbeat at the latest: a third of the lease must be added. An owner's row may
+        be stale before its next try from half of the lease on.
+        """
+        if seconds > self._lease / 6:
+            self._put_off(seconds, now)
 
     def done(self, *, began: float, chance: float) -> None:
         """A sweep that began then has been answered to its end; `chance` is a random number from 0 to 1."""
@@ -57,6 +64,11 @@ class Sweeps:
     def delay(self, *, now: float) -> float:
         """Seconds until the next sweep may begin."""
         return max(0.0, self._due - now, self._held_until - now)
+
+    def _put_off(self, outage: float, now: float) -> None:
+        # Of a grace that ran before, only what lay before the outage was of use to the owners.
+        self._spent += max(0.0, min(self._held_until, now - outage) - self._held_from)
+        self._hold(now)
 
     def _hold(self, now: float) -> None:
         self._held_from = now

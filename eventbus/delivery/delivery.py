@@ -19,7 +19,8 @@ class Delivery:
         confirmed: When the read, claim, mark or beat was sent that renewed its lease last; the event loop's time.
         carried: What travelled with it in the private stream.
         count: Redis's delivery count when it came, before a mark of ours.
-        claimed: It was taken over, or read again after its reply was lost: its start is marked.
+        claimed: It was taken over, read again after its reply was lost, or promoted to a member that knows its type: its
+            start is marked.
         lost: Its lease was found to be another's.
         cut: Its entry was cut from the stream: what this process holds is all there is.
         settling: Its handler has ended, and what became of it is being written.

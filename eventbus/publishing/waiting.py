@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from eventbus.delivery import Published
     from eventbus.errors import BackendError
 
-TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"})
-"""Answers of a server that may soon answer otherwise (failover, a long script): tried again."""
+TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"})
+"""Answers of a server that may soon answer otherwise (failover, a long script, a replica that restarts): tried again."""
 
 
 @dataclass(slots=True, eq=False)

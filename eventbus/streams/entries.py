@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from eventbus.streams.clock import server_time
 from eventbus.streams.packing import packed
 from eventbus.streams.scripts import run_script
 
@@ -220,8 +219,9 @@ class EntryCommands:
         return await run_script(self._wire, name, (source, self.group.hash), (self.group.name, self.consumer, token, *ids))
 
     async def clock(self) -> float:
-        """The server's time in seconds since 1970."""
-        return await server_time(self._wire) / 1000
+        """The server's time in seconds since 1970; refused by a server that takes no writes now."""
+        seconds, microseconds = await run_script(self._wire, "clock", (self.group.source(private=False),), (self.group.name,))
+        return int(seconds) + int(microseconds) / 1_000_000
 
     async def claim(
         self,

@@ -25,8 +25,8 @@ ANSWER_TIMEOUT: Final = 5.0
 """Seconds of silence after which a connection is given up. Well below a lease, so that a black hole costs a
 reconnect and not the lease."""
 
-UNFIT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "MISCONF", "CLUSTERDOWN"})
-"""Answers of a server that cannot do the work now: they count as none."""
+UNFIT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "MISCONF", "CLUSTERDOWN", "NOREPLICAS", "BUSY"})
+"""Answers of a server that cannot do the work now: they count as none. What only reads may be answered all the while."""
 
 MOVED_AWAY: Final = frozenset({"READONLY", "MASTERDOWN"})
 """Answers of a primary that was demoted. It keeps its connections; a new one finds the new primary."""
@@ -57,6 +57,8 @@ class Wire:
             wait behind whatever piled up while there was none.
         waited: Called after an answer with the seconds for which there was none although somebody asked:
             an outage, a slow link or a frozen server, reconnects included.
+        refused: Called when the server answered that it cannot do the work now, with the event loop's time since
+            when nothing was done. Only what is a write for sure tells that this is over.
         opened: Connections made so far.
     """
 
@@ -68,6 +70,7 @@ class Wire:
         self._opening = anyio.Lock()
         self.greetings: list[Callable[[Turn], Awaitable[None]]] = []
         self.waited: list[Callable[[float], None]] = []
+        self.refused: list[Callable[[float], None]] = []
         self.opened = 0
         self._unanswered_since: float | None = None  # the first of the calls that failed since the last answer
 
@@ -101,12 +104,12 @@ class Wire:
         try:
             fit = await self._exchange(await self._connected(), commands, replies, timeout)
         except BackendUnavailable:
-            self._note_unanswered(asked)
+            _ = self._note_unanswered(asked)
             raise
         if fit:
             self._tell_wait(asked)
         else:
-            self._note_unanswered(asked)
+            self._tell_refused(self._note_unanswered(asked))
         return replies
 
     async def _exchange(self, line: Line, commands: Sequence[bytes], replies: list[Any], timeout: float | None) -> bool:
@@ -121,8 +124,13 @@ class Wire:
             await self._drop(line)
         return not codes & UNFIT
 
-    def _note_unanswered(self, asked: float) -> None:
+    def _note_unanswered(self, asked: float) -> float:
         self._unanswered_since = min(asked, self._unanswered_since or asked)
+        return self._unanswered_since
+
+    def _tell_refused(self, since: float) -> None:
+        for tell in self.refused:
+            tell(since)
 
     def _tell_wait(self, asked: float) -> None:
         since, self._unanswered_since = min(asked, self._unanswered_since or asked), None

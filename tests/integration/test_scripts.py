@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import pytest_asyncio
 
@@ -482,6 +484,22 @@ async def test_recovering_from_a_lost_group_is_refused_as_that(bench, how):
         assert caught.value.code == "NOGROUP"
 
 
+# -- the server's time
+
+
+async def test_the_time_is_told_only_where_writes_are_taken(own_server):
+    """From a server that answers and refuses writes it would say that owners can renew."""
+    async with bench_at(own_server(keeps=False).url) as bench:
+        await bench.do("FLUSHALL")
+        assert abs(await bench.me.clock() - time.time()) < 60
+        assert await bench.do("DBSIZE") == 0
+        await bench.do("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(BackendRefused) as caught:
+            await bench.me.clock()
+        assert caught.value.code == "READONLY"
+        await bench.do("REPLICAOF", "NO", "ONE")
+
+
 # -- promote
 
 
@@ -625,6 +643,18 @@ async def test_copies_that_wait_for_their_member_do_not_hide_what_is_due_behind_
     assert (await bench.promote({"Other": 1}, count=3)).promoted == 0
     assert (await bench.promote({"Other": 1}, count=3)).promoted == 1
     assert [fields[:2] for fields in await bench.stream(KEY.private)] == [[b"data", b"behind"]]
+
+
+@pytest.mark.parametrize(("waiting", "moved"), [(3, 4), (2, 2)])
+async def test_copies_that_wait_take_up_no_more_than_half_of_every_window(bench, waiting, moved):
+    """Where they are more they are put off; where they are few any member sees them at any time."""
+    await bench.declared(Order=2)
+    for _ in range(waiting):
+        await bench.park(due_in=-5, type="Order", dataversion="2", carried=await soon(bench))
+    for _ in range(9):
+        await bench.park(due_in=-1, data="behind")
+    assert (await bench.promote({"Other": 1}, count=4)).promoted == 4 - waiting
+    assert (await bench.promote({"Other": 1}, count=4)).promoted == moved
 
 
 async def test_a_field_of_a_publishers_own_that_is_called_like_ours_does_not_make_a_copy_hop(bench):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from eventbus import BackendUnavailable
+from eventbus import BackendRefused, BackendUnavailable
 from eventbus.streams import Address, Connections, Wire, pack
 from eventbus.streams.line import SECOND_LOOK, Silence
 
@@ -339,3 +339,48 @@ async def test_a_close_that_is_cancelled_ends_the_call_it_waited_for(redis_url):
     with pytest.raises(BackendUnavailable):
         await call
     assert not wire.connected
+
+
+# -- answers of a server that cannot do the work
+
+
+def answering(answers):
+    """Serve those answers, one to a command."""
+
+    async def serve(reader, writer):
+        for answer in answers:
+            await asked(reader, writer, b"GET")
+            writer.write(answer)
+        await reader.read()
+
+    return serve
+
+
+@pytest.mark.parametrize("code", ["BUSY", "CLUSTERDOWN", "LOADING", "MISCONF", "NOREPLICAS"])
+async def test_a_server_that_cannot_do_the_work_now_is_told_at_once_and_since_when(tmp_path, code):
+    """The second refusal is told with the time of the first; an answer is told when it comes."""
+    refused, waited = [], []
+    async with served_by(answering([b"-%s no\r\n" % code.encode()] * 2 + [b"+OK\r\n"]), tmp_path) as wire:
+        wire.refused.append(refused.append)
+        wire.waited.append(waited.append)
+        since = asyncio.get_running_loop().time()
+        for _ in range(2):
+            with pytest.raises(BackendRefused):
+                await wire.one("GET", "x")
+            await asyncio.sleep(0.1)
+        assert await wire.one("GET", "x") == b"OK"
+        await wire.close()
+    assert len(refused) == 2
+    assert refused[0] == refused[1] >= since
+    assert [seconds >= 0.2 for seconds in waited] == [True]
+
+
+async def test_a_refusal_that_concerns_the_command_alone_is_an_answer(tmp_path):
+    """The server does its work."""
+    refused = []
+    async with served_by(answering([b"-WRONGTYPE no\r\n"]), tmp_path) as wire:
+        wire.refused.append(refused.append)
+        with pytest.raises(BackendRefused):
+            await wire.one("GET", "x")
+        await wire.close()
+    assert refused == []

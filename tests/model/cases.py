@@ -116,6 +116,7 @@ TRIMMED_ALL = _trim("a new group, two lost ones, one set back", entries=2, creat
 NEWCOMER_FIRST = _hops("a flush, and a new member comes first", deploys=1, flushes=1, joins=1)
 OUTAGE = _grace("one outage")
 FREEZE = _grace("a freeze", away=grace.FROZEN)
+REFUSALS = _grace("writes are refused", away=grace.REFUSING)
 OUTAGES = _grace("any number of outages", outages=None)
 STALLS = _grace("any number of stalls", outages=None, away=grace.STUCK)
 
@@ -152,6 +153,7 @@ SOUND: tuple[Builder, ...] = (
     NEWCOMER_FIRST,
     OUTAGE,
     FREEZE,
+    REFUSALS,
     OUTAGES,
     STALLS,
 )
@@ -226,6 +228,9 @@ RULES: tuple[Case, ...] = (
     Case("short_backoff", "a reconnect waits for no more than a sixth of a lease", Property.KEPT_LEASE, OUTAGE),
     Case("beat_comes_first", "on a new connection the beat comes first", Property.KEPT_LEASE, OUTAGE),
     Case("claims_expire", "a claim that comes too late is not executed", Property.KEPT_LEASE, FREEZE),
+    Case(
+        "refusals_count", "a server that refuses writes counts as one without an answer until it takes one", Property.KEPT_LEASE, REFUSALS
+    ),
     Case(
         "failures_count_for_nothing",
         "a sweep that got no answer does not begin the wait for the next one anew",

@@ -24,9 +24,10 @@ BACKOFF = LEASE // 6
 LONG_BACKOFF = LEASE // 2
 """More than a third of the lease."""
 
-UP, DOWN, STUCK, FROZEN = "up", "down", "stuck", "frozen"
+UP, DOWN, STUCK, FROZEN, REFUSING = "up", "down", "stuck", "frozen", "refusing"
 # DOWN: whatever is tried fails. STUCK: B waits for an answer, and can try nothing else. FROZEN: the same, and what it
-# tried is a claim, which is executed when the server goes on, however long ago it was sent.
+# tried is a claim, which is executed when the server goes on, however long ago it was sent. REFUSING: what only reads is
+# answered, and all writes are refused, A's renewals and B's claims.
 
 WAITS, SWEEPS, FAILS, LEFT = "", "; B sweeps", "; B tries to sweep, in vain", "; B sends a claim, which waits in the socket"
 
@@ -119,7 +120,7 @@ class Grace:
         idle = min(owner.idle + 1, LEASE)
         if server != UP:
             backoff = BACKOFF if self._rules.short_backoff else LONG_BACKOFF
-            return Owner(idle, 0, connect=backoff if server == DOWN else 0)
+            return Owner(idle, 0, connect=backoff if server in {DOWN, REFUSING} else 0)
         if owner.connect:
             rest = 0 if self._rules.beat_comes_first else THIRD
             return Owner(idle, rest, owner.connect - 1)
@@ -145,5 +146,7 @@ class Grace:
         if self._rules.failures_count_for_nothing:
             overdue = sweeper.overdue
         sent = tries and server == FROZEN
-        following = Sweeper(min(sweeper.waited + 1, THIRD + 1), overdue, grace, sweeper.kept_off, sweeper.sent or sent)
-        return following, LEFT if sent and not sweeper.sent else FAILS if tries and server == DOWN else WAITS
+        answered = server == REFUSING and not self._rules.refusals_count
+        waited = 0 if answered else min(sweeper.waited + 1, THIRD + 1)
+        following = Sweeper(waited, overdue, grace, sweeper.kept_off, sweeper.sent or sent)
+        return following, LEFT if sent and not sweeper.sent else FAILS if tries and server in {DOWN, REFUSING} else WAITS

@@ -68,6 +68,7 @@ class Rules:
     short_backoff: bool = True
     beat_comes_first: bool = True
     claims_expire: bool = True
+    refusals_count: bool = True
     failures_count_for_nothing: bool = True
 
     # What is not built, and would mend a gap that a model found: off until it is.

@@ -122,8 +122,8 @@ end
 for _, copy in ipairs(ordinary) do promote(copy[1], copy[2]) end
 
 -- Copies that wait for a member that knows them must not hide what is due behind them, nor keep promoters busy: the
--- more there are, the longer each is put off.
-if #left == limit then
+-- more there are, the longer each is put off. A few are left where any member may see them: they cost little.
+if #ids == limit and #left > limit / 2 then
   local later = now + math.max(1000, math.floor(redis.call('ZCOUNT', KEYS[2], '-inf', now) / 2))
   for _, id in ipairs(left) do redis.call('ZADD', KEYS[2], later, id) end
 end

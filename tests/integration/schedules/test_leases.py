@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from eventbus import Context, Reject, Retry
 from eventbus.consuming.beat import Beat
 from eventbus.streams import EntryCommands, GroupReader
-from tests.support.held import Stop, after, planted
+from tests.support.held import Stop, after, before, planted
 from tests.support.proxy import proxy_to
 from tests.support.redis_hands import GROUP, STREAM, copies, rows, settled, take_over, until
 from tests.support.workers import Errand, errands, worker
@@ -242,9 +244,9 @@ async def swept(*buses, sweeps=3):
     await until(lambda: all(windows[each.commands.consumer] >= count or each.counts.claimed for each, count in least.items()))
 
 
-def loaded(url, started, release):
+def loaded(url, started, release, **rooms):
     """A bus some of whose handlers wait, and others come and go."""
-    bus = planted(url, lease=3, claim_interval=0.3, entries=SweepingEntries)
+    bus = planted(url, lease=3, claim_interval=0.3, entries=SweepingEntries, **rooms)
 
     @bus.subscribe(Errand, group=GROUP, concurrency=8, prefetch=20)
     async def charge(event: Errand) -> None:
@@ -323,4 +325,46 @@ async def test_a_claim_that_waited_for_redis_through_an_outage_is_not_what_redis
                 release.set()
                 await until(lambda: settled(redis))
             assert far.consumers[0].counts.lease_lost == 0
+    assert started == {f"e-{number}": 1 for number in range(8)}
+
+
+@asynccontextmanager
+async def writes_refused(server, redis):
+    """MISCONF: it cannot save, answers all reads, and refuses all writes."""
+    Path(server._directory, "dump.rdb").mkdir()
+    await redis.config_set("save", "3600 1000000")
+    await redis.bgsave()
+    await until(lambda: cannot_save(redis))
+    yield
+    await redis.config_set("stop-writes-on-bgsave-error", "no")
+
+
+async def cannot_save(redis):
+    return (await redis.info("persistence"))["rdb_last_bgsave_status"] == "err"
+
+
+@pytest.mark.promise(3)
+@pytest.mark.promise(7)
+async def test_redis_that_answers_and_refuses_writes_for_longer_than_the_lease_hands_nothing_to_others(one_server, redis_of):
+    """No owner could renew, and one may still wait for its next try when writes are taken again."""
+    started, release, beats = Counter(), asyncio.Event(), Stop()
+    owner = loaded(one_server.url, started, release, beat=before(Beat, "run_once", beats))
+    others = [loaded(one_server.url, started, release) for _ in range(3)]
+    async with redis_of(one_server) as redis, owner, owner.consuming(), AsyncExitStack() as stack:
+        await owner.publish_many(errands(8, "wait"))
+        await until(lambda: len(started) == 8)
+        for each in others:
+            await stack.enter_async_context(each)
+            await stack.enter_async_context(each.consuming())
+        await swept(*others)
+        async with writes_refused(one_server, redis):
+            await asyncio.sleep(4)
+            beats.arm()
+        await asyncio.sleep(0.45)  # a sixth of the lease is the longest that an owner waits
+        beats.release()
+        await swept(*others)
+        assert [each.consumers[0].counts.claimed for each in others] == [0, 0, 0]
+        release.set()
+        await until(lambda: settled(redis))
+        assert owner.consumers[0].counts.lease_lost == 0
     assert started == {f"e-{number}": 1 for number in range(8)}

@@ -172,7 +172,7 @@ async def test_a_type_deployed_after_an_old_member_began_is_known_by_the_time_it
 
 
 async def test_a_copy_waits_for_the_busy_member_that_knows_it_and_is_not_won_by_the_idle_one(redis_url, redis_client):
-    """It is promoted only by a member that knows the type and has credit: the idle one sees it once."""
+    """It is promoted only by a member that knows the type, which is given it at that moment: the idle one sees it once."""
     seen, idle_seen, release, busy = [], [], asyncio.Event(), asyncio.Event()
     idle, capable = member(redis_url, idle_seen, Errand), planted(redis_url)
 
@@ -187,22 +187,49 @@ async def test_a_copy_waits_for_the_busy_member_that_knows_it_and_is_not_won_by_
         await capable.publish(Parcel(name="long"))
         await until(busy.is_set)
         async with idle.consuming():
-            (consumer,) = idle.consumers
+            (consumer,), (other,) = idle.consumers, capable.consumers
             await capable.publish(Parcel(name="short"))
-            await until(lambda: consumer.counts.hopped)
-            (due,) = await redis_client.zrange(keys.due(STREAM, GROUP), 0, -1)
-            await redis_client.zadd(keys.due(STREAM, GROUP), {due: 1})
-            for _ in range(3):  # due long ago, and seen by both promoters
+            await until(lambda: consumer.counts.hopped or len(other.in_hand) == 2)
+            for _ in range(3):  # due, and seen by both promoters
+                for due in await redis_client.zrange(keys.due(STREAM, GROUP), 0, -1):
+                    await redis_client.zadd(keys.due(STREAM, GROUP), {due: 1})
                 await consumer.promoter.run_once()
-                await capable.consumers[0].promoter.run_once()
-            (waits,) = await copies(redis_client, "parked")
-            assert waits["ebhops"] == "1"
+                await other.promoter.run_once()
+            assert (len(other.in_hand), len(consumer.in_hand)) == (2, 0)
             release.set()
             await until(lambda: "short" in seen)
             await until(lambda: settled(redis_client))
             await nothing_dead_or_dropped(redis_client, idle, capable)
             assert consumer.counts.hopped == 1
     assert seen == ["long", "short"]
+
+
+async def test_copies_that_wait_for_a_member_are_not_kept_out_by_its_backlog(one_url, redis_at):
+    """They have the room of what is taken over: else its credit is never free for them, and after a day they are dead."""
+    seen, handled = [], 0
+    old, new = member(one_url, [], Errand), planted(one_url)
+
+    @new.subscribe(Errand, group=GROUP, concurrency=2, prefetch=4)
+    async def charge(event: Errand) -> None:
+        nonlocal handled
+        handled += 1
+        await asyncio.sleep(0.02)
+
+    @new.subscribe(Parcel, group=GROUP)
+    async def deliver(event: Parcel) -> None:
+        seen.append(event.name)
+
+    async with old, new:
+        async with new.consuming():
+            pass  # declared
+        async with old.consuming():
+            await old.publish_many([Parcel(name=f"p-{number}") for number in range(10)])
+            await until(lambda: old.consumers[0].counts.hopped == 10)
+        await new.publish_many([Errand(name=f"e-{number}") for number in range(400)])
+        async with new.consuming():
+            await until(lambda: len(seen) == 10)
+            assert handled < 200
+            await nothing_dead_or_dropped(redis_at, new)
 
 
 @pytest.mark.promise(8)

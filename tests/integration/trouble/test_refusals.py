@@ -57,6 +57,19 @@ async def test_writes_that_are_refused_since_redis_cannot_save_are_made_afterwar
         assert worker.figures.again == 0
 
 
+async def test_writes_that_are_refused_since_replicas_are_missing_are_made_afterwards(server):
+    """NOREPLICAS: publishes wait for them, and so does every settlement."""
+    async with ordeal(server.url) as worker, client_of(server) as client:
+        await client.config_set("min-replicas-to-write", "1")
+        await worker.suffer(client)
+        assert not worker.refused
+        await client.config_set("min-replicas-to-write", "0")
+        await worker.heal()
+        await worker.rest(client)
+        worker.handled()
+        assert worker.figures.again == 0
+
+
 async def save(client, status):
     await client.bgsave()
     async with asyncio.timeout(5):

@@ -40,12 +40,15 @@ class Server:
         self.open.set()
         self.knocked, self.answers_knocks, self.knocks, self.latest = asyncio.Event(), asyncio.Event(), 0, 0.0
         self.answers_knocks.set()
+        self.refuses_writes = False
 
     async def clock(self):
         """Ten seconds ahead of this process."""
         self.knocks += 1
         self.knocked.set()
         await self.answers_knocks.wait()
+        if self.refuses_writes:
+            raise BackendRefused("not enough replicas", code="NOREPLICAS")
         return asyncio.get_running_loop().time() + 10
 
     async def claim(self, **asked):
@@ -70,7 +73,7 @@ class Yard:
     def __init__(self, *, room=10, lease=0.03, interval=0.01):
         self.server, self.in_hand, self.work, self.counts = Server(), InHand(100, room), Work(), Counts()
         self.membership = SimpleNamespace(token="token", lease=30.0, heal=self._heal, about={})
-        self.healed, self.reading_since, self.new_token = [], None, "new"
+        self.healed, self.reading_since, self.new_token, self.taking = [], None, "new", asyncio.Lock()
         intake = Intake(subscription(handler), self.in_hand, self.work, self.counts)
         self.claimer = Claimer(
             settings=replace(SETTINGS, lease=lease, claim_interval=interval),
@@ -81,6 +84,7 @@ class Yard:
             recovery=Recovery(self.server, self.membership, self.in_hand, intake, self.counts),
             counts=self.counts,
             reading_since=lambda: self.reading_since,
+            taking=self.taking,
         )
         self.claimer._sweeps.began(now=self.now() - 100)  # the first grace is over
 
@@ -148,6 +152,20 @@ async def test_few_of_those_at_their_last_start_are_taken_over(waiting, lasts):
     yard.in_hand.take(delivery(claimed=True, count=2), taken_over=True)
     await yard.claimer.run_once()
     assert yard.server.calls[0]["lasts"] == lasts
+
+
+async def test_a_claim_waits_while_a_promotion_fills_the_room_and_goes_by_what_is_left_then():
+    """Both would be given the whole of it."""
+    yard = Yard(room=4)
+    async with yard.taking:
+        sweep = asyncio.ensure_future(yard.claimer.run_once())
+        await until(lambda: yard.server.knocks)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert yard.walked == []
+        yard.in_hand.take(delivery(), taken_over=True)
+    assert await sweep
+    assert yard.server.calls[0]["room"] == 3
 
 
 async def test_without_room_the_walk_waits_and_goes_on_where_it_was():
@@ -243,6 +261,17 @@ async def test_after_a_claim_that_came_too_late_owners_renew_first_and_the_sweep
     await task
 
 
+async def test_after_a_late_claim_the_server_is_asked_for_its_time_anew():
+    """Its clock may have been set forward: by the old difference every further claim would be late, for ever."""
+    yard = Yard(lease=30)
+    yard.claimer._sweeps._spent = 30  # graces are used up
+    yard.server.answers = [None, claimed(b"1-0")]
+    assert not await yard.claimer.run_once()
+    assert (yard.server.knocks, yard.walked) == (1, [("topic", b"")])
+    assert await yard.claimer.run_once()
+    assert (yard.server.knocks, yard.queue) == (2, [b"1-0"])
+
+
 async def test_a_sweep_whose_knock_was_answered_after_an_outage_gives_way():
     """The answer ends the outage; owners renew first."""
     yard = Yard(lease=0.3)
@@ -265,6 +294,50 @@ async def test_an_outage_in_the_middle_of_a_sweep_ends_it():
     yard.in_hand.settled(await yard.work.get())
     assert not await sweep
     assert len(yard.server.calls) == 1
+
+
+async def test_a_server_that_refuses_writes_is_asked_at_once_and_owners_renew_before_anything_is_claimed():
+    """It may answer everything else: no other sign would come from it."""
+    yard = Yard(lease=0.3, interval=3600)
+    passes = []
+    task = asyncio.ensure_future(yard.claimer.run(lambda: passes.append(1)))
+    await until(lambda: passes)
+    yard.server.refuses_writes = True
+    yard.claimer.refused(yard.now())
+    with pytest.raises(BackendRefused):
+        async with asyncio.timeout(5):
+            await task
+    await asyncio.sleep(0.1)
+    yard.server.refuses_writes = False
+    yard.claimer.hurry()
+    windows, since = len(yard.server.calls), yard.now()
+    task = asyncio.ensure_future(yard.claimer.run(lambda: passes.append(1)))  # by the supervisor
+    await until(lambda: len(yard.server.calls) > windows)
+    assert yard.now() - since >= 0.09
+    await yard.claimer.stop()
+    await task
+
+
+async def test_writes_that_were_refused_for_a_moment_put_off_nothing():
+    """Owners have tried again long before their leases run out."""
+    yard = Yard(lease=30)
+    yard.claimer.refused(yard.now() - 1)
+    assert await yard.claimer.run_once()
+    assert len(yard.walked) == 2
+
+
+async def test_writes_that_are_refused_in_the_middle_of_a_sweep_end_it():
+    """What was seen as stale before it says nothing; the next one begins with a knock."""
+    yard = Yard(room=1, lease=0.3)
+    yard.server.answers = [claimed(b"1-0", cursor=b"1-0")]
+    sweep = asyncio.ensure_future(yard.claimer.run_once())
+    await until(lambda: yard.in_hand)
+    yard.claimer.refused(yard.now() - 1)
+    yard.in_hand.settled(await yard.work.get())
+    assert not await sweep
+    assert len(yard.server.calls) == 1
+    assert not await yard.claimer.run_once()
+    assert (yard.server.knocks, len(yard.server.calls)) == (2, 1)
 
 
 async def test_a_sweep_that_failed_counts_for_nothing():

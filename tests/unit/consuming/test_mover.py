@@ -310,6 +310,22 @@ async def test_what_was_adopted_while_the_group_was_healed_is_sent_again_under_t
     assert (desk.counts.retried, desk.counts.rescued, len(desk.in_hand)) == (2, 1, 0)
 
 
+@pytest.mark.parametrize("first", ["adopted", "orphan"])
+async def test_what_was_adopted_is_not_sent_together_with_what_was_not(first):
+    """The group was healed for another outcome of the same pass: under the new token an orphan looks like a lease that was lost."""
+    desk = Desk()
+    buried = desk.dead()
+    found = {name: desk.retry() for name in sorted(["adopted", "orphan"], reverse=first == "orphan")}
+    desk.server.token = "new"
+    desk.server.answers = {found["orphan"].entry_id: Moved.GONE}
+    desk.heals = lambda: setattr(found["adopted"], "token", "new")
+    while len(desk.in_hand):
+        await desk.mover.run_once()
+    rescued = {copy.entry_id for _, copies in desk.server.rescued for copy in copies}
+    assert rescued == {buried.entry_id, found["orphan"].entry_id}
+    assert (desk.counts.lease_lost, desk.counts.retried) == (0, 2)
+
+
 async def test_without_a_new_token_nothing_is_rescued_twice():
     """Healing was not done, or not by us: the next pass asks again."""
     desk = Desk()

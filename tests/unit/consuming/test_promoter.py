@@ -47,8 +47,9 @@ class Server:
 class Clockwork:
     """A promoter with everything around it."""
 
-    def __init__(self, *, interval=3600.0, credit=10):
-        self.server, self.in_hand, self.work, self.counts = Server(), InHand(credit, 0), Work(), Counts()
+    def __init__(self, *, interval=3600.0, credit=10, room=4):
+        self.server, self.in_hand, self.work, self.counts = Server(), InHand(credit, room), Work(), Counts()
+        self.taking = asyncio.Lock()
         self.membership, self.healed = SimpleNamespace(token="token", heal=self._heal, about={}), []
         compiled = subscription(handler)
         self.promoter = Promoter(
@@ -59,6 +60,7 @@ class Clockwork:
             in_hand=self.in_hand,
             intake=Intake(compiled, self.in_hand, self.work, self.counts),
             counts=self.counts,
+            taking=self.taking,
         )
 
     async def _heal(self, lost):
@@ -87,24 +89,45 @@ async def alive():
         await asyncio.sleep(0)
 
 
-async def test_a_pass_asks_with_the_types_this_member_knows_and_half_its_credit():
-    """What hops is given to this consumer in the same step; the other half is the reader's."""
-    clock = Clockwork(credit=9)
+async def test_a_pass_asks_with_the_types_this_member_knows_and_the_room_for_what_is_taken_over():
+    """What hops is given to this consumer in the same step; a backlog that was read leaves it its room."""
+    clock = Clockwork(credit=2, room=4)
     clock.in_hand.take(delivery())
+    clock.in_hand.take(delivery())
+    clock.in_hand.take(delivery(), taken_over=True)
     assert await clock.promoter.run_once() is None
     ((types, asked, _),) = clock.server.calls
-    assert (types, asked) == ({"OrderCreated": 1}, {"count": WINDOW, "credit": 4, "unhandled": UNHANDLED})
+    assert (types, asked) == ({"OrderCreated": 1}, {"count": WINDOW, "credit": 3, "unhandled": UNHANDLED})
 
 
-async def test_what_a_pass_was_given_is_in_hand_like_anything_that_was_read():
-    """On the lease of when it was asked for, with what it carries."""
-    clock, before = Clockwork(), now()
+async def test_what_a_pass_was_given_is_in_hand_before_what_waits_and_uses_up_no_credit():
+    """On the lease of when it was asked for, with what it carries; the read in flight may bring all that it was allowed."""
+    clock, before = Clockwork(credit=10, room=4), now()
+    waits = delivery()
+    clock.work.put([waits])
     clock.server.answers = [promoted(1, given=[(b"9-0", [b"a", b"1", *Carried(entry="1-0", hops=2, hopped=5).fields()])])]
     await clock.promoter.run_once()
-    (given,) = clock.work.clear()
-    assert (given.fields, given.private, given.token, given.carried.hops) == ([b"a", b"1"], True, "token", 2)
+    given, behind = clock.work.clear()
+    assert behind is waits
+    assert (given.fields, given.private, given.token, given.carried.hops, given.count) == ([b"a", b"1"], True, "token", 2, 1)
     assert before <= given.confirmed <= now()
-    assert (clock.counts.promoted, clock.counts.fetched, len(clock.in_hand)) == (1, 1, 1)
+    assert (clock.counts.promoted, clock.counts.fetched, clock.counts.claimed) == (1, 1, 0)
+    assert (len(clock.in_hand), clock.in_hand.credit, clock.in_hand.room) == (1, 10, 3)
+
+
+async def test_a_pass_waits_while_another_fills_the_room_and_goes_by_what_is_left_then():
+    """A claim under way was given the same room; and a heal under way changes the token."""
+    clock = Clockwork(room=4)
+    async with clock.taking:
+        task = asyncio.ensure_future(clock.promoter.run_once())
+        await alive()
+        assert clock.server.calls == []
+        clock.in_hand.take(delivery(), taken_over=True)
+        clock.membership.token = "new"
+        clock.server.answers = [promoted(1, given=[(b"9-0", [b"a", b"1"])])]
+    await task
+    assert clock.server.calls[0][1]["credit"] == 3
+    assert clock.in_hand.find(private=True, entry_id=b"9-0").token == "new"
 
 
 async def test_everything_that_a_pass_did_is_counted_and_what_was_lost_or_buried_is_said(caplog):

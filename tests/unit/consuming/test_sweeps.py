@@ -71,6 +71,14 @@ def test_a_wait_within_a_third_of_the_lease_changes_nothing(seconds):
     assert (sweeps.delay(now=104), sweeps.held(now=104)) == (1, False)
 
 
+@pytest.mark.parametrize(("seconds", "grace"), [(1, 0), (5, 0), (5.1, 10), (60, 10)])
+def test_after_writes_were_refused_owners_have_a_third_of_the_lease_too(seconds, grace):
+    """From a sixth of it on: it was noticed up to a third late, and after half of it the next try may be too late."""
+    sweeps = swept()
+    sweeps.refused(seconds, now=120)
+    assert (sweeps.delay(now=120), sweeps.held(now=120)) == (grace, grace > 0)
+
+
 def test_hurrying_makes_a_sweep_due_and_shortens_no_grace():
     """There is room for an entry that had to wait; its owner may still be coming back."""
     sweeps = swept()
@@ -120,6 +128,20 @@ def test_one_outage_that_is_told_twice_is_one():
 
 steps = st.lists(st.tuples(st.floats(0, 40), st.floats(0, 100), st.booleans()), max_size=60)
 """Seconds the link is up, seconds it is down then, and whether somebody hurries."""
+
+
+@given(steps=steps)
+def test_however_often_writes_are_refused_graces_take_no_more_than_one_lease(steps):
+    """As for a link that goes up and down."""
+    now, taken = 500.0, 0.0
+    sweeps = swept(now)
+    for well, refused, _ in steps:
+        taken += min(well, sweeps.delay(now=now)) if sweeps.held(now=now) else 0.0
+        now += well
+        if refused > LEASE / 6:
+            now += refused
+            sweeps.refused(refused, now=now)
+        assert taken <= LEASE + 1e-6
 
 
 @given(steps=steps, chance=st.floats(0, 1))

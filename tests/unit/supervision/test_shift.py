@@ -23,7 +23,9 @@ class Consumer:
     def __init__(self, **going):
         self.log, self._going = [], going
         self.subscription, self.counts = "orders/charge", "counts"
-        self.executors = SimpleNamespace(run=self._loop, running=0, cancel=lambda: self.log.append("cancel"), wait_until_idle=self._step("idle"))
+        self.executors = SimpleNamespace(
+            run=self._loop, running=0, cancel=lambda: self.log.append("cancel"), wait_until_idle=self._step("idle")
+        )
         self.settler = self.mover = self.beat = SimpleNamespace(run=self._loop)
         self.fetcher = self.claimer = self.promoter = SimpleNamespace(run=self._loop, stopping=asyncio.Event())
         self.membership = SimpleNamespace(announce=self._announce)
