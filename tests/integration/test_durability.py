@@ -135,7 +135,7 @@ async def test_what_was_never_answered_is_unknown_and_not_merely_less_durable(re
     """Nobody knows whether it was written."""
     primary, _ = replicated
     async with proxy_to(primary.url) as proxy, EventBus(proxy.url, service="shop") as bus:
-        proxy.lose_reply(to=b"WAIT")
+        proxy.lose_reply(to=b"XADD")
         lost = asyncio.ensure_future(bus.publish(OrderCreated(order_id="1"), durability=Replicated(1), timeout=0.5))
         await proxy.lost.wait()
         proxy.refusing = True

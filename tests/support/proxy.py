@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import hiredis
 
 from eventbus.streams import Address
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 @dataclass(eq=False)
@@ -22,7 +25,22 @@ class _Link:
 
     writer: asyncio.StreamWriter
     upstream: asyncio.StreamWriter
-    request: bytes = b""
+    asked: hiredis.Reader = field(default_factory=hiredis.Reader)
+    answered: hiredis.Reader = field(default_factory=hiredis.Reader)
+    requests: deque[bytes] = field(default_factory=deque)
+    unfinished: bytes = b""
+
+    def ask(self, data: bytes) -> None:
+        """Note the requests in what a client sent: they are answered in this order."""
+        self.requests.extend(hiredis.pack_command(tuple(request)) for request in _parts(self.asked, data))
+
+    def answer(self, data: bytes) -> tuple[bytes, bytes]:
+        """The requests whose replies end in what the server sent, and these replies as far as they are known."""
+        replies, self.unfinished = self.unfinished + data, b""
+        requests = b"".join(self.requests.popleft() for _ in _parts(self.answered, data))
+        if not requests:
+            self.unfinished = replies
+        return requests, replies
 
     def cut(self) -> None:
         self.writer.close()
@@ -77,18 +95,25 @@ class Proxy:
 
     async def _requests(self, reader: asyncio.StreamReader, link: _Link) -> None:
         while data := await _read(reader):
-            link.request = data
+            link.ask(data)
             link.upstream.write(data)
         link.cut()
 
     async def _replies(self, reader: asyncio.StreamReader, link: _Link) -> None:
         while data := await _read(reader):
-            if self._lose and self._lose[0] in link.request and self._lose[1] in data:
+            requests, replies = link.answer(data)
+            if self._lose and self._lose[0] in requests and self._lose[1] in replies:
                 self._lose = None
                 self.lost.set()
                 break
             link.writer.write(data)
         link.cut()
+
+
+def _parts(reader: hiredis.Reader, data: bytes) -> Iterator[Any]:
+    reader.feed(data)
+    while (part := reader.gets()) is not False:
+        yield part
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
