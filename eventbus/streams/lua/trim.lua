@@ -6,12 +6,13 @@
 --       stream   5 most entries to remove in an exact call   6… the groups of the set
 -- Returns {entries removed that were settled; entries removed that were not; entries left; the watermark, "" for
 --       none; {group, …} whose place on the stream is missing; {group, …} that hold the watermark; 1 when an exact
---       call has more to do}, or -1 when the set of groups is another one by now: ask again
+--       call can remove more at once}, or -1 when the set of groups is another one by now: ask again
 --
 -- Atomic because: a group that is created between the look and the cut would find its backlog gone. Groups of
 -- other programs count as ours do. Ids are compared as numbers: as text 9-0 comes after 10-0. Each group's own
 -- watermark (the smaller of the last id it was given and the smallest that is pending: after a SETID back the
 -- former is) is kept, to restart from when the group is lost. A group that is missing stops all trimming.
+-- Cost: a look at each group; an exact call reads what it removes, payloads included.
 local names = redis.call('SMEMBERS', KEYS[2])
 local asked = {}
 for i = 6, #ARGV do asked[ARGV[i]] = KEYS[i - 3] end
@@ -59,23 +60,18 @@ local exact, most = ARGV[4] == '1', tonumber(ARGV[5])
 
 local function trim(...) return redis.call('XTRIM', KEYS[1], ...) end
 
--- The id at a place, counted from the oldest; in pages, since a whole range would be built in memory.
-local function id_at(place)
-  local after, seen = '-', 0
+-- Where a step of so many entries ends: the id behind them, or `bound` where that comes first. One entry is looked at
+-- first, then pages: whole entries are built in memory, and mostly there is nothing to remove.
+local function edge_behind(count, bound)
+  local after, left, size = '-', count + 1, 1
   while true do
-    local page = redis.call('XRANGE', KEYS[1], after, '+', 'COUNT', math.min(100, place - seen))
-    if #page == 0 then return nil end
-    seen = seen + #page
-    if seen >= place then return page[#page][1] end
-    after = '(' .. page[#page][1]
+    local page = redis.call('XRANGE', KEYS[1], after, '+', 'COUNT', math.min(size, left))
+    if #page == 0 then return bound end
+    local last = page[#page][1]
+    if not less(last, bound) then return bound end
+    left, after, size = left - #page, '(' .. last, 100
+    if left == 0 then return last end
   end
-end
-
-local function first_beyond(excess)
-  if excess > most then
-    excess, more = most, 1
-  end
-  return id_at(excess + 1)
 end
 
 -- Up to `bound` at the most; without one (a hard cap) as far as length and age say.
@@ -89,8 +85,10 @@ local function cut(bound)
   if excess <= 0 then return removed end
   if not bound then return removed + (exact and trim('MAXLEN', '=', keep) or trim('MAXLEN', '~', keep)) end
   if not exact then return removed + trim('MINID', '~', bound, 'LIMIT', excess) end
-  local edge = first_beyond(excess) or bound
-  return removed + trim('MINID', '=', less(bound, edge) and bound or edge)
+  local edge = edge_behind(math.min(excess, most), bound)
+  -- What the watermark holds back is no more to do: it would be asked for again at once, for ever.
+  if excess > most and less(edge, bound) then more = 1 end
+  return removed + trim('MINID', '=', edge)
 end
 
 -- Settled entries that still stand, the watermark's own included where nothing is pending; at most 10,000.
