@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COUNT_LIMIT: Final = 10_000
 MEND_PAGE: Final = 500
+MEND_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class GroupCommands:
         """Give parked copies that have no due time one; returns how many had none. One script where none is missing."""
         mended, cursor = 0, b""
         while True:
-            cursor, count = await run_script(self._wire, "mend_due", (self.group.parked, self.group.due), (cursor, MEND_PAGE))
+            cursor, count = await run_script(self._wire, "mend_due", (self.group.parked, self.group.due), (cursor, MEND_PAGE, MEND_BYTES))
             mended += int(count)
             if not cursor:
                 return mended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import pytest_asyncio
@@ -420,6 +421,17 @@ async def test_mending_goes_through_all_pages(bench, monkeypatch):
     for _ in range(6):
         await bench.do("XADD", KEY.parked, "*", "data", "x")
     assert await bench.groups.mend_due() == 6
+
+
+async def test_mending_reads_a_bounded_number_of_bytes_at_once(bench):
+    """Copies may be large, and everybody waits behind the script."""
+    for _ in range(25):
+        await bench.do("XADD", KEY.parked, "*", "data", "x" * 300_000)
+    await bench.do("CONFIG", "RESETSTAT")
+    assert await bench.groups.mend_due() == 25
+    calls = re.search(rb"cmdstat_xlen:calls=(\d+)", await bench.do("INFO", "commandstats"))
+    assert int(calls[1]) > 1  # scripts
+    assert len(await bench.due()) == 25
 
 
 async def test_as_many_due_times_as_copies_are_taken_for_complete(bench):

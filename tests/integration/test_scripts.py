@@ -256,6 +256,40 @@ async def test_a_beat_leaves_the_row_of_what_was_cut_as_it_is(bench):
     assert await bench.idle("1-0") >= 9_000
 
 
+@pytest.mark.parametrize("cut", ["the first", "one in the middle", "the last", "all"])
+@pytest.mark.parametrize("what", ["beat", "mark"])
+async def test_what_was_cut_is_told_from_what_is_there_wherever_it_stood(bench, what, cut):
+    """Ids are compared as numbers: as text 9-10 comes before 9-9, and 10-0 before 9-0."""
+    ids = await bench.give("9-0", "9-9", "9-10", "10-0", "100-0", idle=9_000)
+    gone = {"the first": ids[:1], "one in the middle": ids[2:3], "the last": ids[-1:], "all": ids}[cut]
+    await bench.do("XDEL", "orders", *gone)
+    if what == "beat":
+        beaten = await bench.me.beat(ids, private=False, token=bench.token)
+        assert (beaten.kept, beaten.cut) == (set(ids) - set(gone), set(gone))
+    else:
+        assert await bench.me.mark([(each, 1) for each in ids], private=False, token=bench.token) == set(ids)
+    assert len(await bench.rows()) == len(ids)
+    assert {each for each in ids if await bench.idle(each.decode()) >= 9_000} == set(gone)
+
+
+async def test_what_a_trim_cut_is_told_from_what_is_there(bench):
+    """A hard cap cuts from the beginning, and leaves no trace of what it cut."""
+    ids = await bench.give("9-0", "10-0", "10-1")
+    await bench.do("XTRIM", "orders", "MINID", "=", "10-1")
+    beaten = await bench.me.beat(ids, private=False, token=bench.token)
+    assert (beaten.kept, beaten.cut) == (set(ids[2:]), set(ids[:2]))
+
+
+async def test_renewing_and_marking_read_no_payload_where_nothing_was_deleted(bench, shared_server):
+    """Everybody's commands wait behind the script, and entries may be large. 6.2 does not say what was deleted."""
+    ids = await bench.give("9-0", "10-0", "11-0")
+    await bench.do("CONFIG", "RESETSTAT")
+    assert (await bench.me.beat(ids, private=False, token=bench.token)).kept == set(ids)
+    assert await bench.me.mark([(each, 1) for each in ids], private=False, token=bench.token) == set(ids)
+    read = b"cmdstat_xrange" in await bench.do("INFO", "commandstats")
+    assert read == (shared_server.version < (7, 0))
+
+
 @pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize("what", ["beat", "mark"])
 async def test_nothing_is_renewed_when_the_group_is_lost(bench, how, what):
