@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from eventbus.errors import BackendRefused
-from eventbus.streams import Ensured, GroupCommands, Member, keys
+from eventbus.streams import Ensured, GroupCommands, Member, Moved, keys
 from tests.support.bench import KEY, MEMBER, bench_at
 
 
@@ -276,11 +276,39 @@ async def test_a_slow_member_that_comes_back_in_time_keeps_the_lease(bench):
     assert "loweredat" not in await facts(bench)
 
 
-@pytest.mark.parametrize("record", ["", "[]", "7", "{", '{"lease": "x", "time": 1}', '{"time": 1}', '{"lease": 60}', "null"])
+@pytest.mark.parametrize("record", ["", "[]", "7", "{", '{"lease": null, "time": {}}', '{"lease": "x", "time": 1}', '{"time": 1}', '{"lease": 60}', "null"])
 async def test_a_record_that_another_hand_wrote_harms_no_heartbeat(bench, record):
     """It is no member."""
     await bench.do("HSET", KEY.members, "odd", record)
     assert await announce(bench, "me", 10.0) == 10
+
+
+ODD = ["abc", "", "{}", "1.5.2"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_a_version_that_another_hand_wrote_is_mended_by_whoever_declares_the_type(bench, odd):
+    """At the next heartbeat, or when a member joins."""
+    await bench.do("HSET", KEY.types, "Known", odd)
+    assert await announce(bench, "me", 10.0, Known=2) == 10
+    assert await bench.do("HGET", KEY.types, "Known") == b"2"
+    await bench.do("HSET", KEY.types, "Known", odd)
+    assert (await again(bench, member(Known=3))).token == bench.token
+    assert await bench.do("HGET", KEY.types, "Known") == b"3"
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_numbers_of_the_group_that_another_hand_wrote_keep_nobody_from_living_in_it(bench, odd):
+    """They count as missing: the lease is written again, the rest forgotten."""
+    for how in (lambda: announce(bench, "me", 10.0, Known=1), lambda: again(bench, lost=True)):
+        await bench.do("HSET", KEY.hash, "lease", odd, "loweredat", odd, "healed", odd)
+        await how()
+        assert (await facts(bench))["lease"] == "10000"
+    await bench.do("HSET", KEY.hash, "lease", odd, "healed", odd)
+    (entry_id,) = await bench.give("1-0", to="other", idle=11_000)
+    assert [each[0] for each in (await bench.claim()).entries] == [entry_id]
+    assert await bench.me.drop([(entry_id, "Unheard")], private=False, token=bench.token) == [Moved.DONE]
+    assert (await bench.promote()).promoted == 0
 
 
 async def test_types_are_declared_with_each_heartbeat_and_never_taken_back(bench):

@@ -131,6 +131,7 @@ async def test_what_was_cut_from_the_stream_can_still_be_moved(bench):
         ({"Order": 2}, Moved.DECLARED),
         ({"Order": 9}, Moved.DECLARED),
         ({"Paid": 9}, Moved.DONE),
+        ({"Order": "odd"}, Moved.DONE),
     ],
 )
 async def test_a_newer_version_is_dead_lettered_only_where_nobody_declared_it(bench, declared, answer):
@@ -614,6 +615,7 @@ async def test_what_stands_unread_before_a_copy_that_hops_is_read_before_it(benc
     [
         ({}, "1", "now", "dropped"),
         ({"Order": 1}, "2", "now", "newer"),
+        ({"Order": "odd"}, "2", "now", "newer"),
         ({"Order": 2}, "2", "long ago", "unhandled"),
         ({"Order": 2}, "2", "now", None),
     ],

@@ -27,7 +27,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   end
 end
 
-local lease = tonumber(redis.call('HGET', KEYS[9], 'lease') or ARGV[2])
+local lease = tonumber(redis.call('HGET', KEYS[9], 'lease')) or tonumber(ARGV[2])
 local living, seen = {}, {}
 
 local function lives(name)

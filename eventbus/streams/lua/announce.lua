@@ -17,7 +17,7 @@ redis.call('HSET', KEYS[1], ARGV[1], record)
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[5] then return -1 end
 
 local facts = redis.call('HMGET', KEYS[2], 'lease', 'loweredat')
-local stored, lower_at = tonumber(facts[1] or 0), tonumber(facts[2] or -1)
+local stored, lower_at = tonumber(facts[1]) or 0, tonumber(facts[2]) or -1
 local lease = tonumber(ARGV[3])
 for _, text in ipairs(redis.call('HVALS', KEYS[1])) do
   local ok, member = pcall(cjson.decode, text)
@@ -47,7 +47,7 @@ end
 redis.call('HSET', KEYS[2], unpack(changed))
 if redis.call('SISMEMBER', KEYS[4], ARGV[4]) == 0 then redis.call('SADD', KEYS[4], ARGV[4]) end
 for i = 6, #ARGV, 2 do
-  local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0)
+  local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i])) or 0
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 end
 return {now, lease}

@@ -79,13 +79,13 @@ local topic = create(KEYS[1], beginning())
 local private = create(KEYS[2], '0')
 local anew = topic == 1 or private == 1 or not token
 
-local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3] or 0))
+local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3]) or 0)
 
 -- After a flush a member that starts may come first, and make a group that never was: it, and whoever reads in it,
 -- skip what nobody declared. A member that finds its own types missing then sets the group back to its beginning.
 local missing = false
 for i = 7, #ARGV, 2 do missing = missing or redis.call('HEXISTS', KEYS[5], ARGV[i]) == 0 end
-local doubted = facts[4] and now - tonumber(facts[4]) < lease
+local doubted = now - (tonumber(facts[4]) or 0) < lease
 if ARGV[6] == '1' and not anew and missing and not doubted then
   redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0')
   redis.call('HDEL', KEYS[3], 'watermark')
@@ -98,7 +98,7 @@ if anew then
 end
 write(KEYS[3], 'lease', string.format('%.0f', lease))
 for i = 7, #ARGV, 2 do
-  local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i]) or 0)
+  local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i])) or 0
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 end
 if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 0 then redis.call('SADD', KEYS[4], ARGV[1]) end

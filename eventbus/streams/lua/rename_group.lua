@@ -30,7 +30,7 @@ local function place(name)
   end
 end
 
-local lease = tonumber(redis.call('HGET', KEYS[9], 'lease') or ARGV[4])
+local lease = tonumber(redis.call('HGET', KEYS[9], 'lease')) or tonumber(ARGV[4])
 local living, seen = {}, {}
 
 local function lives(name)
