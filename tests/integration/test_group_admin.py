@@ -15,6 +15,7 @@ from eventbus.testing import running
 from tests.support.events import OrderCreated
 from tests.support.graveyard import bury, heartbeat, letter, make_group
 from tests.support.proxy import proxy_to
+from tests.support.redis_hands import until
 
 RETRY = keys.retry("orders", "charge")
 
@@ -242,8 +243,9 @@ async def test_a_renaming_whose_answer_is_lost_is_done_once(redis_client, redis_
         assert [each.name for each in await admin.groups("orders")] == ["billing"]
 
 
-async def test_at_maxmemory_a_renaming_is_refused_whole_and_abandoning_works(own_server):
-    """The first write of the one needs memory; the other frees some."""
+@pytest.mark.parametrize("what", ["renaming", "abandoning", "a dry run"])
+async def test_at_maxmemory_nothing_becomes_of_a_group(own_server, what):
+    """Heartbeats are refused then, and a read that finds nothing leaves no trace: a served group looks like one that is not."""
     server = own_server()
     async with (
         Redis.from_url(server.url, decode_responses=True) as client,
@@ -253,12 +255,52 @@ async def test_at_maxmemory_a_renaming_is_refused_whole_and_abandoning_works(own
         await bury(client, letter(1))
         before = await snapshot(client)
         await client.config_set("maxmemory", 1)
-        with pytest.raises(BackendRefused) as refused:
-            await admin.rename_group("orders", "charge", "billing")
-        assert refused.value.code == "OOM"
+        if what == "renaming":
+            with pytest.raises(BackendRefused) as refused:
+                await admin.rename_group("orders", "charge", "billing")
+            assert refused.value.code == "OOM"
+        else:
+            with pytest.raises(GroupInUse, match="heartbeats are refused and nobody can tell who lives: free memory"):
+                await admin.abandon_group("orders", "charge", dry_run=what == "a dry run")
         assert await snapshot(client) == before
+        with pytest.raises(NotFound):
+            await admin.abandon_group("orders", "nobody")
+        await client.config_set("maxmemory", 0)
         assert (await admin.abandon_group("orders", "charge")).dead == 1
-        assert await client.keys("*charge*") == [keys.dead("orders", "charge")]
+
+
+async def test_a_group_that_is_served_at_maxmemory_is_not_given_up(own_server):
+    """After a lease without a heartbeat and without an entry nothing in Redis says that it lives."""
+    server = own_server()
+    bus, seen = EventBus(server.url, service="billing", lease=1.0, claim_interval=0.2), []
+
+    @bus.subscribe(OrderCreated, group="charge")
+    async def charge(event: OrderCreated) -> None:
+        seen.append(event.order_id)
+
+    async with Redis.from_url(server.url) as client, bus, bus.consuming():
+        await bus.publish_many([OrderCreated(order_id="1"), OrderCreated(order_id="2")])
+        await until(lambda: len(seen) == 2)
+        await client.config_set("maxmemory", 1)
+        await until(lambda: seems_dead(bus, server))
+        with pytest.raises(GroupInUse):
+            await bus.admin.abandon_group("orders", "charge")
+        await client.config_set("maxmemory", 0)
+        await until(lambda: beats_again(bus))
+        with pytest.raises(GroupInUse, match="lives"):
+            await bus.admin.abandon_group("orders", "charge")
+        assert (seen, bus.consumers[0].counts.regrouped) == (["1", "2"], 0)
+
+
+async def seems_dead(bus, server):
+    """For a lease there was no heartbeat, and no read that left a trace; from 7.2 on every read leaves one."""
+    (group,) = await bus.admin.groups("orders")
+    return not group.living and (server.version >= (7, 2) or min(consumer.idle for consumer in group.consumers) > 1.0)
+
+
+async def beats_again(bus):
+    (group,) = await bus.admin.groups("orders")
+    return group.living
 
 
 # -- abandoning
