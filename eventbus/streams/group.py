@@ -152,17 +152,17 @@ class GroupCommands:
                     code="WRONGTYPE",
                 )
 
-    async def ensure(self, member: Member, *, start: str, lost: bool = False) -> Ensured:
+    async def ensure(self, member: Member, *, start: str, lost: str = "") -> Ensured:
         """Create what is missing of the group, adopt what exists. One script; see `ensure_group.lua`.
 
         Args:
             member: Who asks: its types are declared and its lease counts from here on.
             start: Where a group that is new begins.
-            lost: It is known to have been there.
+            lost: The token it had; empty (the default) for a member that only starts.
         """
         group = self.group
         names = (group.stream, group.private, group.hash, keys.groups(group.stream), group.types)
-        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), "1" if lost else "0")
+        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), lost)
         reply = await run_script(self._wire, "ensure_group", names, (*arguments, *member.declared()))
         return Ensured(reply[0].decode(), bool(reply[1]), bool(reply[2]), reply[3] / 1000)
 

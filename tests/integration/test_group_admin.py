@@ -117,7 +117,7 @@ async def test_a_renamed_group_goes_on_where_it_stood_with_its_dead_letters(admi
     """Position, lag, dead letters, types, lease and watermark move along; the token is new; the old one is gone."""
     await fill(redis_client, 5)
     await make_group(redis_client, lease=42.0)
-    await redis_client.hset(keys.group("orders", "charge"), "watermark", "2-0")
+    await redis_client.hset(keys.group("orders", "charge"), mapping={"watermark": "2-0", "begun": "token-1", "begunat": 1})
     await read(redis_client, 3)
     (dead_id,) = await bury(redis_client, letter(1))
     await heartbeat(redis_client, age=43, lease=42.0)
@@ -128,6 +128,7 @@ async def test_a_renamed_group_goes_on_where_it_stood_with_its_dead_letters(admi
     assert (await redis_client.xinfo_groups("orders"))[0].get("lag") == known_before  # from 7.0 on it is not NULL
     about = await redis_client.hgetall(keys.group("orders", "billing"))
     assert (about["lease"], about["watermark"], about["service"]) == ("42000", "2-0", "billing")
+    assert not {"begun", "begunat"} & set(about)  # its place is known
     assert about["token"] != "token-1"
     assert await redis_client.hgetall(keys.types("orders", "billing")) == {"OrderCreated": "1"}
     assert await redis_client.smembers(keys.groups("orders")) == {"billing"}
@@ -417,6 +418,18 @@ async def test_a_dry_run_says_what_an_exact_trim_then_removes(admin, redis_clien
     assert (planned.watermark, planned.holding, planned.missing) == ("5-0", ("charge",), ())
     assert await snapshot(redis_client) == before
     assert await admin.trim("orders", **limits, exact=True) == planned
+
+
+async def test_a_dry_run_knows_that_a_group_that_is_new_stops_trimming(admin, redis_client):
+    """For its first lease, where it did not begin at the beginning."""
+    await fill(redis_client, 10)
+    await make_group(redis_client, start="9-0")
+    seconds, _ = await redis_client.time()
+    await redis_client.hset(keys.group("orders", "charge"), mapping={"begun": "token-1", "begunat": seconds * 1000})
+    for limits in ({"max_len": 1}, {"max_len": 1, "hard": True}):
+        planned = await admin.trim("orders", **limits, dry_run=True)
+        assert await admin.trim("orders", **limits, exact=True) == planned
+        assert (planned.cut == 0) == ("hard" not in limits)
 
 
 async def test_a_watermark_that_is_settled_itself_counts_as_settled_under_a_hard_cap(admin, redis_client):

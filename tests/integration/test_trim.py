@@ -157,6 +157,19 @@ async def test_a_group_that_is_missing_stops_all_trimming_until_it_is_healed_or_
     assert (await topic.trim(max_len=0)).cut == 9
 
 
+async def test_a_group_that_began_behind_entries_a_moment_ago_stops_trimming(topic):
+    """A member that was there before it may still set it back to the beginning. A hard cap holds all the same."""
+    await topic.fill(10)
+    await topic.group(settled=10)
+    seconds, _ = await topic.client.time()
+    await topic.client.hset(keys.group("orders", "charge"), mapping={"begunat": (seconds - 20) * 1000, "lease": 30_000})
+    trimmed = await topic.trim(max_len=0, max_age=0.001)
+    assert (trimmed.cut, trimmed.left, trimmed.missing) == (0, 10, ())
+    assert (await topic.trim(max_len=4, hard=True)).left == 4
+    await topic.client.hset(keys.group("orders", "charge"), "begunat", (seconds - 31) * 1000)
+    assert (await topic.trim(max_len=0)).cut == 3
+
+
 async def test_a_hard_cap_holds_although_a_group_is_missing(topic):
     """Memory is what it is for."""
     await topic.fill(10)

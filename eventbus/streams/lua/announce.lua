@@ -16,7 +16,7 @@ local record = string.sub(ARGV[2], 1, -2) .. ',"time":' .. string.format('%.0f',
 redis.call('HSET', KEYS[1], ARGV[1], record)
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[5] then return -1 end
 
-local facts = redis.call('HMGET', KEYS[2], 'lease', 'loweredat')
+local facts = redis.call('HMGET', KEYS[2], 'lease', 'loweredat', 'begunat')
 local stored, lower_at = tonumber(facts[1]) or 0, tonumber(facts[2]) or -1
 local lease = tonumber(ARGV[3])
 for _, text in ipairs(redis.call('HVALS', KEYS[1])) do
@@ -41,6 +41,8 @@ else
   if lease ~= stored then write('lease', lease) end
   if lower_at >= 0 then redis.call('HDEL', KEYS[2], 'loweredat') end
 end
+-- By now whoever was there before this group began has found it (see ensure_group.lua); it is not replayed later.
+if facts[3] and now - (tonumber(facts[3]) or 0) >= lease then redis.call('HDEL', KEYS[2], 'begun', 'begunat') end
 if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 5 then
   write('healed', now)
 end

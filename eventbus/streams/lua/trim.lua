@@ -11,7 +11,8 @@
 -- Atomic because: a group that is created between the look and the cut would find its backlog gone. Groups of
 -- other programs count as ours do. Ids are compared as numbers: as text 9-0 comes after 10-0. Each group's own
 -- watermark (the smaller of the last id it was given and the smallest that is pending: after a SETID back the
--- former is) is kept, to restart from when the group is lost. A group that is missing stops all trimming.
+-- former is) is kept, to restart from when the group is lost. A group that is missing stops all trimming,
+-- and so does one that began elsewhere than at 0 less than a lease ago: it may be set back yet (see ensure_group.lua).
 -- Cost: a look at each group; an exact call reads what it removes, payloads included.
 local names = redis.call('SMEMBERS', KEYS[2])
 local asked = {}
@@ -27,9 +28,18 @@ local function less(one, two)
   return #a < #b or (#a == #b and a < b)
 end
 
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- By the clock: at maxmemory no heartbeat ends it, and trimming is what helps there.
+local function is_young(hash)
+  local facts = redis.call('HMGET', hash, 'begunat', 'lease')
+  return now - (tonumber(facts[1]) or 0) < (tonumber(facts[2]) or 0)
+end
+
 local there = redis.call('EXISTS', KEYS[1]) == 1
 local rows = there and redis.call('XINFO', 'GROUPS', KEYS[1]) or {}
-local watermark, holding, found, settled_at = nil, {}, {}, false
+local watermark, holding, found, settled_at, young = nil, {}, {}, false, false
 for _, row in ipairs(rows) do
   local about = {}
   for i = 1, #row, 2 do about[row[i]] = row[i + 1] end
@@ -37,6 +47,7 @@ for _, row in ipairs(rows) do
   local given = low
   if pending[1] > 0 and less(pending[2], low) then low = pending[2] end
   found[about.name] = true
+  young = young or (asked[about.name] and is_young(asked[about.name]))
   if not watermark or less(low, watermark) then
     watermark, holding, settled_at = low, {}, true
   end
@@ -52,8 +63,6 @@ for name in pairs(asked) do
   if not found[name] then missing[#missing + 1] = name end
 end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local keep, age, more = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 local oldest = age and string.format('%.0f-0', math.max(0, now - age))
 local exact, most = ARGV[4] == '1', tonumber(ARGV[5])
@@ -105,7 +114,7 @@ local function standing()
 end
 
 local settled, unsettled = 0, 0
-if there and watermark and #missing == 0 then settled = cut(watermark) end
+if there and watermark and #missing == 0 and not young then settled = cut(watermark) end
 if there and ARGV[3] == '1' then
   -- Whole nodes go: what was settled in the last of them is no loss.
   local before = watermark and #missing == 0 and standing() or 0
