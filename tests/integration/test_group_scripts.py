@@ -197,7 +197,9 @@ async def test_who_finds_a_group_that_was_made_anew_behind_entries_sets_it_back_
     assert await place(bench) == "3-0"  # once
 
 
-@pytest.mark.parametrize("why", ["it began at 0", "it was made by who asks", "who asks only starts", "it was set back", "it is a lease old"])
+@pytest.mark.parametrize(
+    "why", ["it began at 0", "it was made by who asks", "who asks only starts", "it was set back", "it is a lease old"]
+)
 async def test_a_group_that_is_new_is_not_set_back_without_need(bench, why):
     """Who asked for the latest does not want weeks of events."""
     await bench.do("FLUSHALL")
@@ -345,7 +347,9 @@ async def test_a_slow_member_that_comes_back_in_time_keeps_the_lease(bench):
     assert "loweredat" not in await facts(bench)
 
 
-@pytest.mark.parametrize("record", ["", "[]", "7", "{", '{"lease": null, "time": {}}', '{"lease": "x", "time": 1}', '{"time": 1}', '{"lease": 60}', "null"])
+@pytest.mark.parametrize(
+    "record", ["", "[]", "7", "{", '{"lease": null, "time": {}}', '{"lease": "x", "time": 1}', '{"time": 1}', '{"lease": 60}', "null"]
+)
 async def test_a_record_that_another_hand_wrote_harms_no_heartbeat(bench, record):
     """It is no member."""
     await bench.do("HSET", KEY.members, "odd", record)
