@@ -287,7 +287,7 @@ async def test_what_was_cut_is_not_renewed_where_redis_forgot_that_it_was(bench,
     ids = await bench.give("9-0", "10-0", "11-0")
     await bench.do("XDEL", "orders", "10-0")
     if shared_server.version >= (7, 0):
-        await bench.do("XSETID", "orders", "11-0", "ENTRIESADDED", 3, "MAXDELETEDID", "0-0")
+        await bench.do("XSETID", "orders", "11-0", "ENTRIESADDED", 3, "MAXDELETEDID", "1-0")
     beaten = await bench.me.beat(ids, private=False, token=bench.token)
     assert (beaten.kept, beaten.cut) == ({ids[0], ids[2]}, {ids[1]})
 
