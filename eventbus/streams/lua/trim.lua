@@ -32,8 +32,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- By the clock: at maxmemory no heartbeat ends it, and trimming is what helps there.
-local function is_young(hash)
-  local facts = redis.call('HMGET', hash, 'begunat', 'lease')
+local function is_young(key)
+  local facts = redis.call('HMGET', key, 'begunat', 'lease')
   return now - (tonumber(facts[1]) or 0) < (tonumber(facts[2]) or 0)
 end
 
