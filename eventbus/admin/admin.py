@@ -180,7 +180,8 @@ class Admin:
 
         Raises:
             NotFound: There is no such group.
-            GroupInUse: A member lives, or the group is another program's. Nothing was changed.
+            GroupInUse: A member lives, or the group is another program's, or Redis refuses writes (`maxmemory`):
+                heartbeats are refused then, and nobody can tell who lives. Nothing was changed.
 
         Redis cost:
             Two scripts.

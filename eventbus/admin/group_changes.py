@@ -91,6 +91,11 @@ def _checked(answer: Abandoned, topic: str, group: Group) -> Owed:
             raise GroupInUse(f"{where} was not made by eventbus, which cannot tell who uses it: remove it by XGROUP DESTROY")
         case Abandoning.SERVED:
             raise GroupInUse(f"{where} is served: {_living(answer.living)}; stop them, and wait for the lease")
+        case Abandoning.UNKNOWN:
+            raise GroupInUse(
+                f"{where} may be served: Redis refuses writes now (maxmemory?), so that heartbeats are refused and nobody can tell who "
+                f"lives: free memory first, then wait for a lease"
+            )
 
 
 def _living(names: tuple[str, ...]) -> str:

@@ -52,6 +52,8 @@ async def plan(wire: Caller, stream: str, *, max_len: int | None, max_age: float
     rows = [pairs(row) for row in await wire.one("XINFO", "GROUPS", stream)]
     ours = {text(name) for name in await wire.one("SMEMBERS", keys.groups(stream))}
     missing = tuple(sorted(ours - {text(row["name"]) for row in rows}))
+    # A group in its first lease that did not begin at 0 may be set back yet: it stops what is no hard cap.
+    young = [name for name in sorted(ours) if await _is_young(wire, stream, name, now)]
     mark = await _watermark(wire, stream, [(row["name"], row["last-delivered-id"].decode(), row["pending"]) for row in rows])
     length = await wire.one("XLEN", stream)
     excess = 0 if max_len is None else max(0, length - max_len)
@@ -59,9 +61,14 @@ async def plan(wire: Caller, stream: str, *, max_len: int | None, max_age: float
     beyond = max(excess, 0 if old is None else await count_range(wire, stream, "-", old))
     below = beyond if mark is None else min(beyond, await count_range(wire, stream, "-", before(mark.id)))
     soft = 0 if mark is None or missing else below
-    settled, unsettled = (soft, 0) if not hard else await _hard(wire, stream, beyond, soft, mark)
+    settled, unsettled = (0 if young else soft, 0) if not hard else await _hard(wire, stream, beyond, soft, mark)
     holding = () if mark is None else mark.holding
     return Trimmed(settled, unsettled, length - settled - unsettled, None if mark is None else mark.id, missing, holding)
+
+
+async def _is_young(wire: Caller, stream: str, name: str, now: int) -> bool:
+    begun, lease = await wire.one("HMGET", keys.group(stream, name), "begunat", "lease")
+    return now - float(begun or 0) < float(lease or 0)
 
 
 async def _hard(wire: Caller, stream: str, beyond: int, soft: int, mark: _Mark | None) -> tuple[int, int]:

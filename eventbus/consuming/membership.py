@@ -90,7 +90,7 @@ class Membership:
         async with self._lock:
             if self.token != lost:
                 return
-            ensured = await self._commands.ensure(self._member, start="0", lost=True)
+            ensured = await self._commands.ensure(self._member, start="0", lost=lost)
             if ensured.token == lost:
                 return
             self.token = ensured.token

@@ -21,6 +21,9 @@ COUNT_LIMIT: Final = 10_000
 MEND_PAGE: Final = 500
 """Parked copies one script looks at, so that many of them do not hold up the server."""
 
+MEND_BYTES: Final = 1 << 20
+"""Bytes after which such a script stops."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -154,17 +157,17 @@ class GroupCommands:
                     code="WRONGTYPE",
                 )
 
-    async def ensure(self, member: Member, *, start: str, lost: bool = False) -> Ensured:
+    async def ensure(self, member: Member, *, start: str, lost: str = "") -> Ensured:
         """Create what is missing of the group, adopt what exists. One script; see `ensure_group.lua`.
 
         Args:
             member: Who asks: its types are declared and its lease counts from here on.
             start: Where a group that is new begins.
-            lost: It is known to have been there.
+            lost: The token it had; empty (the default) for a member that only starts.
         """
         group = self.group
         names = (group.stream, group.private, group.hash, keys.groups(group.stream), group.types)
-        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), "1" if lost else "0")
+        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), lost)
         reply = await run_script(self._wire, "ensure_group", names, (*arguments, *member.declared()))
         return Ensured(reply[0].decode(), bool(reply[1]), bool(reply[2]), reply[3] / 1000)
 
@@ -194,7 +197,7 @@ class GroupCommands:
         """Give parked copies that have no due time one; returns how many had none. One script where none is missing."""
         mended, cursor = 0, b""
         while True:
-            cursor, count = await run_script(self._wire, "mend_due", (self.group.parked, self.group.due), (cursor, MEND_PAGE))
+            cursor, count = await run_script(self._wire, "mend_due", (self.group.parked, self.group.due), (cursor, MEND_PAGE, MEND_BYTES))
             mended += int(count)
             if not cursor:
                 return mended

@@ -59,6 +59,8 @@ class Abandoning(Enum):
     """The group was not made by eventbus."""
     SERVED = 4
     """A member lives."""
+    UNKNOWN = 5
+    """Redis refuses writes, heartbeats too: nobody can tell who lives."""
 
 
 @dataclass(frozen=True, slots=True)

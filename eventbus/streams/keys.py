@@ -38,8 +38,9 @@ def group(stream: str, group: str) -> str:
     `token` (changes when the group is made anew) · `service` · `lease` (milliseconds, the largest of the
     living members; `loweredat`: from when on it may be lowered) · `watermark` (everything before this id was
     settled, as the last trim saw it) · `healed` (milliseconds: when something of the group was last found
-    lost) · `served` (milliseconds: the last heartbeat of any member) · `cut` (entries a hard cap cut before
-    they were settled).
+    lost) · `begun` (for its first lease: the token with which a new group began elsewhere than at 0;
+    `begunat`: milliseconds, when) · `served` (milliseconds: the last heartbeat of any member) · `cut` (entries a
+    hard cap cut before they were settled).
     """
     return f"{{{stream}}}:group:{group}"
 

@@ -71,7 +71,7 @@ async def trim(wire: Caller, stream: str, *, max_len: int | None, max_age: float
         if reply == -1:  # a group came or went in between
             continue
         settled, unsettled = settled + reply[0], unsettled + reply[1]
-        if not reply[6]:
+        if not reply[6] or not (reply[0] or reply[1]):  # a step that removed nothing is never followed by another
             missing, holding = (tuple(sorted(name.decode(errors="replace") for name in part)) for part in reply[4:6])
             return Trimmed(settled, unsettled, reply[2], reply[3].decode() or None, missing, holding)
 

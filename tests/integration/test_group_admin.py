@@ -15,6 +15,7 @@ from eventbus.testing import running
 from tests.support.events import OrderCreated
 from tests.support.graveyard import bury, heartbeat, letter, make_group
 from tests.support.proxy import proxy_to
+from tests.support.redis_hands import until
 
 RETRY = keys.retry("orders", "charge")
 
@@ -104,7 +105,7 @@ async def test_a_renamed_group_goes_on_where_it_stood_with_its_dead_letters(admi
     """Position, lag, dead letters, types, lease and watermark move along; the token is new; the old one is gone."""
     await fill(redis_client, 5)
     await make_group(redis_client, lease=42.0)
-    await redis_client.hset(keys.group("orders", "charge"), "watermark", "2-0")
+    await redis_client.hset(keys.group("orders", "charge"), mapping={"watermark": "2-0", "begun": "token-1", "begunat": 1})
     await read(redis_client, 3)
     (dead_id,) = await bury(redis_client, letter(1))
     await heartbeat(redis_client, age=43, lease=42.0)
@@ -115,6 +116,7 @@ async def test_a_renamed_group_goes_on_where_it_stood_with_its_dead_letters(admi
     assert (await redis_client.xinfo_groups("orders"))[0].get("lag") == known_before  # from 7.0 on it is not NULL
     about = await redis_client.hgetall(keys.group("orders", "billing"))
     assert (about["lease"], about["watermark"], about["service"]) == ("42000", "2-0", "billing")
+    assert not {"begun", "begunat"} & set(about)  # its place is known
     assert about["token"] != "token-1"
     assert await redis_client.hgetall(keys.types("orders", "billing")) == {"OrderCreated": "1"}
     assert await redis_client.smembers(keys.groups("orders")) == {"billing"}
@@ -230,8 +232,9 @@ async def test_a_renaming_whose_answer_is_lost_is_done_once(redis_client, redis_
         assert [each.name for each in await groups(admin)] == ["billing"]
 
 
-async def test_at_maxmemory_a_renaming_is_refused_whole_and_abandoning_works(own_server):
-    """The first write of the one needs memory; the other frees some."""
+@pytest.mark.parametrize("what", ["renaming", "abandoning", "a dry run"])
+async def test_at_maxmemory_nothing_becomes_of_a_group(own_server, what):
+    """Heartbeats are refused then, and a read that finds nothing leaves no trace: a served group looks like one that is not."""
     server = own_server()
     async with (
         Redis.from_url(server.url, decode_responses=True) as client,
@@ -241,12 +244,52 @@ async def test_at_maxmemory_a_renaming_is_refused_whole_and_abandoning_works(own
         await bury(client, letter(1))
         before = await snapshot(client)
         await client.config_set("maxmemory", 1)
-        with pytest.raises(BackendRefused) as refused:
-            await admin.rename_group("orders", "charge", "billing")
-        assert refused.value.code == "OOM"
+        if what == "renaming":
+            with pytest.raises(BackendRefused) as refused:
+                await admin.rename_group("orders", "charge", "billing")
+            assert refused.value.code == "OOM"
+        else:
+            with pytest.raises(GroupInUse, match="heartbeats are refused and nobody can tell who lives: free memory"):
+                await admin.abandon_group("orders", "charge", dry_run=what == "a dry run")
         assert await snapshot(client) == before
+        with pytest.raises(NotFound):
+            await admin.abandon_group("orders", "nobody")
+        await client.config_set("maxmemory", 0)
         assert (await admin.abandon_group("orders", "charge")).dead == 1
-        assert await client.keys("*charge*") == [keys.dead("orders", "charge")]
+
+
+async def test_a_group_that_is_served_at_maxmemory_is_not_given_up(own_server):
+    """After a lease without a heartbeat and without an entry nothing in Redis says that it lives."""
+    server = own_server()
+    bus, seen = EventBus(server.url, service="billing", lease=1.0, claim_interval=0.2), []
+
+    @bus.subscribe(OrderCreated, group="charge")
+    async def charge(event: OrderCreated) -> None:
+        seen.append(event.order_id)
+
+    async with Redis.from_url(server.url) as client, bus, bus.consuming():
+        await bus.publish_many([OrderCreated(order_id="1"), OrderCreated(order_id="2")])
+        await until(lambda: len(seen) == 2)
+        await client.config_set("maxmemory", 1)
+        await until(lambda: seems_dead(bus, server))
+        with pytest.raises(GroupInUse):
+            await bus.admin.abandon_group("orders", "charge")
+        await client.config_set("maxmemory", 0)
+        await until(lambda: beats_again(bus))
+        with pytest.raises(GroupInUse, match="lives"):
+            await bus.admin.abandon_group("orders", "charge")
+        assert (seen, bus.consumers[0].counts.regrouped) == (["1", "2"], 0)
+
+
+async def seems_dead(bus, server):
+    """For a lease there was no heartbeat, and no read that left a trace; from 7.2 on every read leaves one."""
+    (group,) = await bus.admin.groups("orders")
+    return not group.living and (server.version >= (7, 2) or min(consumer.idle for consumer in group.consumers) > 1.0)
+
+
+async def beats_again(bus):
+    (group,) = await bus.admin.groups("orders")
+    return group.living
 
 
 # -- abandoning
@@ -363,6 +406,18 @@ async def test_a_dry_run_says_what_an_exact_trim_then_removes(admin, redis_clien
     assert (planned.watermark, planned.holding, planned.missing) == ("5-0", ("charge",), ())
     assert await snapshot(redis_client) == before
     assert await admin.trim("orders", **limits, exact=True) == planned
+
+
+async def test_a_dry_run_knows_that_a_group_that_is_new_stops_trimming(admin, redis_client):
+    """For its first lease, where it did not begin at the beginning."""
+    await fill(redis_client, 10)
+    await make_group(redis_client, start="9-0")
+    seconds, _ = await redis_client.time()
+    await redis_client.hset(keys.group("orders", "charge"), mapping={"begun": "token-1", "begunat": seconds * 1000})
+    for limits in ({"max_len": 1}, {"max_len": 1, "hard": True}):
+        planned = await admin.trim("orders", **limits, dry_run=True)
+        assert await admin.trim("orders", **limits, exact=True) == planned
+        assert (planned.cut == 0) == ("hard" not in limits)
 
 
 async def test_a_watermark_that_is_settled_itself_counts_as_settled_under_a_hard_cap(admin, redis_client):

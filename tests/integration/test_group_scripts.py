@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import pytest_asyncio
 
 from eventbus.errors import BackendRefused
-from eventbus.streams import Ensured, GroupCommands, Member, keys
+from eventbus.streams import Ensured, GroupCommands, Member, Moved, keys
 from tests.support.bench import KEY, MEMBER, bench_at
 
 
@@ -39,7 +40,7 @@ def member(lease=10.0, **types):
     return Member("billing", lease, types, b"{}")
 
 
-async def again(bench, asks=MEMBER, *, start="0", lost=False):
+async def again(bench, asks=MEMBER, *, start="0", lost=""):
     return await bench.groups.ensure(asks, start=start, lost=lost)
 
 
@@ -55,6 +56,8 @@ async def test_a_new_group_begins_where_it_is_told_and_its_private_stream_at_the
     assert ensured == Ensured(ensured.token, created=True, known=False, lease=12.5)
     assert (await place(bench), await place(bench, KEY.private)) == (begins, "0-0")
     found = await facts(bench)
+    assert found.pop("begun", None) == (None if start == "0" else ensured.token)
+    assert found.pop("begunat", None) == (None if start == "0" else found["served"])
     assert found == {"token": ensured.token, "service": "billing", "lease": "12500", "served": found["served"]}
     assert abs(int(found["served"]) - await milliseconds(bench)) < 5_000
     assert await bench.do("SMEMBERS", keys.groups("orders")) == [b"charge"]
@@ -132,7 +135,7 @@ async def test_whatever_is_missing_of_a_group_is_made_and_its_token_is_new(bench
         "hash": ("DEL", KEY.hash),
     }
     await bench.do(*commands[missing])
-    ensured = await again(bench, lost=True)
+    ensured = await again(bench, lost=bench.token)
     assert ensured.token not in ("", bench.token)
     assert (ensured.created, ensured.known) == (missing == "group", True)
     assert len(await bench.rows()) == (missing != "group")
@@ -157,12 +160,81 @@ async def test_who_finds_a_group_that_was_made_without_its_types_sets_it_back_to
     assert not first.known
     await bench.do("XREADGROUP", "GROUP", "charge", "me", "STREAMS", "orders", ">")
     await bench.do("HSET", KEY.hash, "watermark", "2-0")
-    found = await again(bench, member(Order=1), lost=True)
+    found = await again(bench, member(Order=1), lost=bench.token)
     assert (found.token, found.created, await place(bench)) == (first.token, False, "0-0")
     assert "watermark" not in await facts(bench)
     await bench.do("XREADGROUP", "GROUP", "charge", "me", "STREAMS", "orders", ">")
-    assert (await again(bench, member(Order=1), lost=True)).token == first.token
+    assert (await again(bench, member(Order=1), lost=bench.token)).token == first.token
     assert await place(bench) == "2-0"  # once: its types are known now
+
+
+@pytest.mark.parametrize("start", ["$", "2-0"])
+@pytest.mark.parametrize("meanwhile", ["nothing", "it reads", "its private stream is deleted", "it is destroyed", "it is healed"])
+async def test_who_finds_a_group_that_was_made_anew_behind_entries_sets_it_back_to_the_beginning(bench, start, meanwhile):
+    """A member that starts may come first after a flush: for it the group is new, and begins where it is told."""
+    await bench.do("FLUSHALL")
+    await bench.add("1-0", "2-0")
+    first = await again(bench, start=start)
+    assert (first.known, await place(bench)) == (False, "2-0")
+    await bench.add("3-0")
+    if meanwhile == "it reads":
+        await bench.do("XREADGROUP", "GROUP", "charge", "me", "STREAMS", "orders", ">")
+        await bench.do("HSET", KEY.hash, "watermark", "3-0")
+    elif "deleted" in meanwhile:
+        await bench.do("DEL", KEY.private)
+    elif "destroyed" in meanwhile:
+        await bench.do("HSET", KEY.hash, "watermark", "3-0")
+        await bench.do("XGROUP", "DESTROY", "orders", "charge")
+    elif "healed" in meanwhile:
+        await bench.do("DEL", KEY.private)
+        await again(bench, lost=first.token)
+        assert await place(bench) == "2-0"
+    await again(bench, start=start, lost=bench.token)
+    assert await place(bench) == "0-0"
+    assert not {"begun", "begunat", "watermark"} & set(await facts(bench))
+    await bench.do("XREADGROUP", "GROUP", "charge", "me", "STREAMS", "orders", ">")
+    await again(bench, start=start, lost=bench.token)
+    assert await place(bench) == "3-0"  # once
+
+
+@pytest.mark.parametrize(
+    "why", ["it began at 0", "it was made by who asks", "who asks only starts", "it was set back", "it is a lease old"]
+)
+async def test_a_group_that_is_new_is_not_set_back_without_need(bench, why):
+    """Who asked for the latest does not want weeks of events."""
+    await bench.do("FLUSHALL")
+    await bench.add("1-0", "2-0")
+    first = await again(bench, start="0" if "at 0" in why else "$")
+    if "set back" in why:
+        await again(bench, lost=bench.token)
+    if "lease old" in why:
+        await bench.do("HSET", KEY.hash, "begunat", await milliseconds(bench) - 10_000)
+        await announce(bench, "me", 10.0, token=first.token)
+        assert not {"begun", "begunat"} & set(await facts(bench))
+    await bench.do("XREADGROUP", "GROUP", "charge", "me", "STREAMS", "orders", ">")
+    await bench.do("XGROUP", "SETID", "orders", "charge", "2-0")
+    if "made" in why:
+        await bench.do("DEL", KEY.private)  # it heals what it made itself
+    await again(bench, start="$", lost={"it was made by who asks": first.token, "who asks only starts": ""}.get(why, bench.token))
+    assert await place(bench) == "2-0"
+
+
+async def test_a_young_group_remembers_how_it_began_at_each_heartbeat(bench):
+    """For a lease: by then whoever lives has found out that it is another one."""
+    await bench.do("FLUSHALL")
+    first = await again(bench, start="$")
+    assert await announce(bench, "me", 10.0, token=first.token) == 10
+    assert (await facts(bench))["begun"] == first.token
+
+
+async def test_a_lost_group_forgets_how_it_began(bench):
+    """It begins anew where it is safe; another member has nothing to set back."""
+    await bench.do("FLUSHALL")
+    await bench.add("1-0")
+    first = await again(bench, start="$")
+    await bench.do("XGROUP", "DESTROY", "orders", "charge")
+    assert (await again(bench, lost=first.token)).created
+    assert (await place(bench), "begun" in await facts(bench)) == ("0-0", False)
 
 
 @pytest.mark.parametrize("why", ["it only starts", "its types are known", "it was healed a moment ago"])
@@ -171,7 +243,7 @@ async def test_a_group_is_not_set_back_without_need(bench, why):
     await bench.give("1-0", "2-0")
     if "healed" in why:
         await bench.do("HSET", KEY.hash, "healed", await milliseconds(bench) - 5_000)
-    await again(bench, member(**({"Known": 1} if "known" in why else {"Order": 1})), lost="starts" not in why)
+    await again(bench, member(**({"Known": 1} if "known" in why else {"Order": 1})), lost="" if "starts" in why else bench.token)
     assert await place(bench) == "2-0"
 
 
@@ -275,11 +347,41 @@ async def test_a_slow_member_that_comes_back_in_time_keeps_the_lease(bench):
     assert "loweredat" not in await facts(bench)
 
 
-@pytest.mark.parametrize("record", ["", "[]", "7", "{", '{"lease": "x", "time": 1}', '{"time": 1}', '{"lease": 60}', "null"])
+@pytest.mark.parametrize(
+    "record", ["", "[]", "7", "{", '{"lease": null, "time": {}}', '{"lease": "x", "time": 1}', '{"time": 1}', '{"lease": 60}', "null"]
+)
 async def test_a_record_that_another_hand_wrote_harms_no_heartbeat(bench, record):
     """It is no member."""
     await bench.do("HSET", KEY.members, "odd", record)
     assert await announce(bench, "me", 10.0) == 10
+
+
+ODD = ["abc", "", "{}", "1.5.2"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_a_version_that_another_hand_wrote_is_mended_by_whoever_declares_the_type(bench, odd):
+    """At the next heartbeat, or when a member joins."""
+    await bench.do("HSET", KEY.types, "Known", odd)
+    assert await announce(bench, "me", 10.0, Known=2) == 10
+    assert await bench.do("HGET", KEY.types, "Known") == b"2"
+    await bench.do("HSET", KEY.types, "Known", odd)
+    assert (await again(bench, member(Known=3))).token == bench.token
+    assert await bench.do("HGET", KEY.types, "Known") == b"3"
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_numbers_of_the_group_that_another_hand_wrote_keep_nobody_from_living_in_it(bench, odd):
+    """They count as missing: the lease is written again, the rest forgotten."""
+    for how in (lambda: announce(bench, "me", 10.0, Known=1), lambda: again(bench, lost=bench.token)):
+        await bench.do("HSET", KEY.hash, "lease", odd, "loweredat", odd, "healed", odd)
+        await how()
+        assert (await facts(bench))["lease"] == "10000"
+    await bench.do("HSET", KEY.hash, "lease", odd, "healed", odd)
+    (entry_id,) = await bench.give("1-0", to="other", idle=11_000)
+    assert [each[0] for each in (await bench.claim()).entries] == [entry_id]
+    assert await bench.me.drop([(entry_id, "Unheard")], private=False, token=bench.token) == [Moved.DONE]
+    assert (await bench.promote()).promoted == 0
 
 
 async def test_types_are_declared_with_each_heartbeat_and_never_taken_back(bench):
@@ -303,7 +405,7 @@ async def test_a_heartbeat_in_a_group_that_was_lost_says_so_and_makes_none(bench
     assert list(await facts(bench)) == (["token", "service", "served", "lease"] if how == "another token" else [])
     assert await bench.do("HGETALL", KEY.types) == ([] if how == "everything" else before)
     assert await bench.do("HKEYS", KEY.members) == [b"me"]
-    assert (await again(bench, lost=True)).known
+    assert (await again(bench, lost=bench.token)).known
 
 
 async def test_a_heartbeat_puts_its_group_back_among_those_of_the_topic(bench):
@@ -420,6 +522,17 @@ async def test_mending_goes_through_all_pages(bench, monkeypatch):
     for _ in range(6):
         await bench.do("XADD", KEY.parked, "*", "data", "x")
     assert await bench.groups.mend_due() == 6
+
+
+async def test_mending_reads_a_bounded_number_of_bytes_at_once(bench):
+    """Copies may be large, and everybody waits behind the script."""
+    for _ in range(25):
+        await bench.do("XADD", KEY.parked, "*", "data", "x" * 300_000)
+    await bench.do("CONFIG", "RESETSTAT")
+    assert await bench.groups.mend_due() == 25
+    calls = re.search(rb"cmdstat_xlen:calls=(\d+)", await bench.do("INFO", "commandstats"))
+    assert int(calls[1]) > 1  # scripts
+    assert len(await bench.due()) == 25
 
 
 async def test_as_many_due_times_as_copies_are_taken_for_complete(bench):

@@ -133,6 +133,7 @@ async def test_what_was_cut_from_the_stream_can_still_be_moved(bench):
         ({"Order": 2}, Moved.DECLARED),
         ({"Order": 9}, Moved.DECLARED),
         ({"Paid": 9}, Moved.DONE),
+        ({"Order": "odd"}, Moved.DONE),
     ],
 )
 async def test_a_newer_version_is_dead_lettered_only_where_nobody_declared_it(bench, declared, answer):
@@ -256,6 +257,51 @@ async def test_a_beat_leaves_the_row_of_what_was_cut_as_it_is(bench):
     assert (beaten.kept, beaten.cut) == ({b"2-0"}, {b"1-0"})
     assert await bench.rows() == {"1-0": ("me", 1), "2-0": ("me", 1)}
     assert await bench.idle("1-0") >= 9_000
+
+
+@pytest.mark.parametrize("cut", [slice(1), slice(2, 3), slice(1, 3), slice(4), slice(4, 5), slice(5)], ids=str)
+@pytest.mark.parametrize("what", ["beat", "mark"])
+async def test_what_was_cut_is_told_from_what_is_there_wherever_it_stood(bench, what, cut):
+    """Ids are compared as numbers: as text 9-10 comes before 9-9, and 10-0 before 9-0."""
+    ids = await bench.give("9-0", "9-9", "9-10", "10-0", "100-0", idle=9_000)
+    gone = ids[cut]
+    await bench.do("XDEL", "orders", *gone)
+    if what == "beat":
+        beaten = await bench.me.beat(ids, private=False, token=bench.token)
+        assert (beaten.kept, beaten.cut) == (set(ids) - set(gone), set(gone))
+    else:
+        assert await bench.me.mark([(each, 1) for each in ids], private=False, token=bench.token) == set(ids)
+    assert len(await bench.rows()) == len(ids)
+    assert {each for each in ids if await bench.idle(each.decode()) >= 9_000} == set(gone)
+
+
+async def test_what_a_trim_cut_is_told_from_what_is_there(bench):
+    """A hard cap cuts from the beginning, and leaves no trace of what it cut."""
+    ids = await bench.give("9-0", "10-0", "10-1")
+    await bench.do("XTRIM", "orders", "MINID", "=", "10-1")
+    beaten = await bench.me.beat(ids, private=False, token=bench.token)
+    assert (beaten.kept, beaten.cut) == (set(ids[2:]), set(ids[:2]))
+    assert len(await bench.rows()) == 3
+
+
+async def test_what_was_cut_is_not_renewed_where_redis_forgot_that_it_was(bench, shared_server):
+    """An upgrade from 6.2 does: XCLAIM itself drops the row then, and only this process can still handle the event."""
+    ids = await bench.give("9-0", "10-0", "11-0")
+    await bench.do("XDEL", "orders", "10-0")
+    if shared_server.version >= (7, 0):
+        await bench.do("XSETID", "orders", "11-0", "ENTRIESADDED", 3, "MAXDELETEDID", "1-0")
+    beaten = await bench.me.beat(ids, private=False, token=bench.token)
+    assert (beaten.kept, beaten.cut) == ({ids[0], ids[2]}, {ids[1]})
+
+
+async def test_renewing_and_marking_read_no_payload_where_nothing_was_deleted(bench, shared_server):
+    """Everybody's commands wait behind the script, and entries may be large. 6.2 does not say what was deleted."""
+    ids = await bench.give("9-0", "10-0", "11-0")
+    await bench.do("CONFIG", "RESETSTAT")
+    assert (await bench.me.beat(ids, private=False, token=bench.token)).kept == set(ids)
+    assert await bench.me.mark([(each, 1) for each in ids], private=False, token=bench.token) == set(ids)
+    read = b"cmdstat_xrange" in await bench.do("INFO", "commandstats")
+    assert read == (shared_server.version < (7, 0))
 
 
 @pytest.mark.parametrize("how", LOST)
@@ -598,6 +644,7 @@ async def test_what_stands_unread_before_a_copy_that_hops_is_read_before_it(benc
     [
         ({}, "1", "now", "dropped"),
         ({"Order": 1}, "2", "now", "newer"),
+        ({"Order": "odd"}, "2", "now", "newer"),
         ({"Order": 2}, "2", "long ago", "unhandled"),
         ({"Order": 2}, "2", "now", None),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import pytest_asyncio
 from redis.exceptions import ResponseError
@@ -155,6 +157,19 @@ async def test_a_group_that_is_missing_stops_all_trimming_until_it_is_healed_or_
     assert (await topic.trim(max_len=0)).settled == 9
 
 
+async def test_a_group_that_began_behind_entries_a_moment_ago_stops_trimming(topic):
+    """A member that was there before it may still set it back to the beginning. A hard cap holds all the same."""
+    await topic.fill(10)
+    await topic.group(settled=10)
+    seconds, _ = await topic.client.time()
+    await topic.client.hset(keys.group("orders", "charge"), mapping={"begunat": (seconds - 20) * 1000, "lease": 30_000})
+    trimmed = await topic.trim(max_len=0, max_age=0.001)
+    assert (trimmed.cut, trimmed.left, trimmed.missing) == (0, 10, ())
+    assert (await topic.trim(max_len=4, hard=True)).left == 4
+    await topic.client.hset(keys.group("orders", "charge"), "begunat", (seconds - 31) * 1000)
+    assert (await topic.trim(max_len=0)).cut == 3
+
+
 async def test_a_hard_cap_holds_although_a_group_is_missing(topic):
     """Memory is what it is for."""
     await topic.fill(10)
@@ -257,6 +272,33 @@ async def test_an_exact_trim_of_many_goes_in_steps_and_adds_them_up(topic, monke
     trimmed = await topic.trim(max_len=20)
     assert (trimmed.settled, trimmed.unsettled, trimmed.left) == (230, 0, 20)
     assert await topic.ids() == list(range(231, 251))
+
+
+@pytest.mark.parametrize(("settled", "pending", "left"), [(0, (), 250), (240, (1,), 250), (55, (), 196)])
+async def test_an_exact_trim_ends_where_a_group_is_behind(topic, monkeypatch, settled, pending, left):
+    """However much is beyond the length: more than the watermark allows does not become removable by asking again."""
+    monkeypatch.setattr("eventbus.streams.retention.EXACT_STEP", 30)
+    await topic.fill(250)
+    await topic.group(settled=settled, pending=pending)
+    wire = Meddler(topic.wire)
+    async with asyncio.timeout(20):
+        trimmed = await trim(wire, "orders", max_len=20, max_age=None, hard=False, exact=True)
+    assert (trimmed.cut, trimmed.unread, trimmed.left) == (250 - left, 0, left)
+    assert wire.scripts == trimmed.cut // 30 + 1
+
+
+async def test_an_exact_trim_reads_no_further_than_the_watermark(topic):
+    """It reads whole entries inside the server: one to see that nothing may go, else no page beyond the watermark."""
+    await topic.fill(1000)
+    await topic.group()
+    await topic.trim(max_len=20)
+    await topic.client.config_resetstat()
+    await topic.trim(max_len=20)
+    assert (await topic.client.info("commandstats"))["cmdstat_xrange"]["calls"] == 1
+    await topic.client.xgroup_setid("orders", "charge", "150-0")
+    await topic.client.config_resetstat()
+    assert (await topic.trim(max_len=20)).cut == 149
+    assert (await topic.client.info("commandstats"))["cmdstat_xrange"]["calls"] == 3
 
 
 class Meddler:

@@ -73,9 +73,10 @@ def _lost(
     workers: int = 2,
     attempts: int = 1,
     watermarks: bool = False,
+    latest: bool = False,
 ) -> Builder:
     sizes = {"events": events, "later": later, "workers": workers, "attempts": attempts}
-    return Builder(lambda rules: LostGroup(name, rules, losses=losses, faults=faults, watermarks=watermarks, **sizes))
+    return Builder(lambda rules: LostGroup(name, rules, losses=losses, faults=faults, watermarks=watermarks, latest=latest, **sizes))
 
 
 def _hops(name: str, **faults: int) -> Builder:
@@ -106,6 +107,14 @@ LOSS_AND_EXIT = _lost("any loss, an exit", faults=lostgroup.Faults(losses=1, exi
 LOSS_AND_RETRIES = _lost("any loss, retries", attempts=2, workers=1)
 WATERMARKS = _lost("any loss, a death, watermarks", events=2, workers=1, watermarks=True, faults=lostgroup.Faults(losses=1, deaths=1))
 REUSED_IDS = _lost("a flush, ids used again", losses=(lostgroup.FLUSH,), events=2, later=1)
+LATEST = _lost(
+    "a flush, a death, new groups begin at the latest",
+    losses=(lostgroup.FLUSH,),
+    faults=lostgroup.Faults(losses=1, deaths=1),
+    events=2,
+    later=1,
+    latest=True,
+)
 
 DEPLOYS = _hops("deploys, pauses, a flush, a type forgotten", deploys=3, pauses=2, flushes=1, forgets=1, deaths=1)
 REGISTRY_LOST = _hops("deploys, a pause, the registry deleted", deploys=3, pauses=1, registries=1, deaths=1)
@@ -142,6 +151,7 @@ SOUND: tuple[Builder, ...] = (
     LOSS_AND_RETRIES,
     WATERMARKS,
     REUSED_IDS,
+    LATEST,
     _lost("any two losses", faults=lostgroup.Faults(losses=2)),
     _lost("the private stream is lost, retries, two workers", losses=(lostgroup.DELETE_PRIVATE,), attempts=2),
     DEPLOYS,
@@ -203,6 +213,12 @@ RULES: tuple[Case, ...] = (
         LOSS_AND_EXIT,
     ),
     Case("reused_ids_apart", "another event under the id of one in hand is taken in hand beside it", Property.PLACE, REUSED_IDS),
+    Case(
+        "newcomers_say_so",
+        "a new group that does not begin at 0 keeps its first token for a lease: who knew another one sets it back",
+        Property.PLACE,
+        LATEST,
+    ),
     # Unknown types.
     Case("registry_decides", "the registry, not the liveness of a member, decides that an event may go", Property.PLACE, DEPLOYS),
     Case("drop_looks_up", "the drop script itself looks into the registry", Property.PLACE, DEPLOYS),

@@ -104,6 +104,8 @@ class State(NamedTuple):
     token: int = 1
     tokens: int = 1
     watermark: int = NONE
+    begun: int = NONE
+    """The token with which a new group began behind the entries that were there."""
     handled: frozenset[int] = frozenset()
     excused: frozenset[int] = frozenset()
     """Events whose last copy in Redis the server lost. Who holds one is to bring it back."""
@@ -124,6 +126,7 @@ class LostGroup:
         workers: int = 2,
         attempts: int = 1,
         watermarks: bool = False,
+        latest: bool = False,
     ) -> None:
         self.name = f"lost group: {name}"
         self._rules = rules
@@ -134,6 +137,7 @@ class LostGroup:
         self._workers = workers
         self._attempts = attempts
         self._watermarks = watermarks
+        self._latest = latest
 
     def initial(self) -> State:
         there = self._events - self._later
@@ -151,7 +155,8 @@ class LostGroup:
 
     def drained(self, state: State) -> bool:
         busy = any(worker.hand or worker.socket for worker in state.workers)
-        return not (busy or state.parked or self._broken(state) or state.topic.known or state.private.entries)
+        owing = state.topic.known or state.private.entries or _to_be_set_back(state)
+        return not (busy or state.parked or self._broken(state) or owing)
 
     def _broken(self, state: State) -> bool:
         """Whether something is missing that a heal creates."""
@@ -206,12 +211,14 @@ class LostGroup:
         spent = state._replace(faults=state.faults._replace(losses=state.faults.losses - 1))
         nothing = Stream(place=None, anew=state.watermark != NONE)
         results = {
-            FLUSH: spent._replace(topic=Stream(place=None), private=Stream(place=None), parked=(), dead=(), token=NONE, watermark=NONE),
+            FLUSH: spent._replace(
+                topic=Stream(place=None), private=Stream(place=None), parked=(), dead=(), token=NONE, watermark=NONE, begun=NONE
+            ),
             DESTROY_TOPIC: spent._replace(topic=state.topic._replace(place=None, rows=())),
             DESTROY_PRIVATE: spent._replace(private=state.private._replace(place=None, rows=())),
             DELETE_TOPIC: spent._replace(topic=nothing),
             DELETE_PRIVATE: spent._replace(private=Stream(place=None)),
-            DELETE_HASH: spent._replace(token=NONE, watermark=NONE),
+            DELETE_HASH: spent._replace(token=NONE, watermark=NONE, begun=NONE),
         }
         for kind in self._losses:
             yield Step(kind, self._by_server(state, results[kind]), fault=True)
@@ -259,9 +266,15 @@ class LostGroup:
         return self._by_server(state, _put(after, me, Worker(token=NONE)))
 
     def _heal(self, state: State, me: int, worker: Worker) -> Step:
-        """ensure_group.lua: creates what is missing; leaves alone what exists."""
+        """ensure_group.lua: creates what is missing; leaves alone what exists, but for a group that began too late."""
         if not self._broken(state) and (worker.token or self._rules.heal_leaves_alone):
-            return Step(f"{_who(me)} learns the group's token", _put(state, me, worker._replace(token=state.token)))
+            says = f"{_who(me)} learns the group's token"
+            if worker.token and state.begun not in {NONE, worker.token}:
+                says += ", which is not the one it began with, and sets it back to 0"
+                state = state._replace(topic=state.topic._replace(place=0), watermark=NONE, begun=NONE)
+            return Step(says, _put(state, me, worker._replace(token=state.token)))
+        if self._latest and worker.token == state.token == NONE and state.topic.place is None:
+            return self._begin(state, me, worker)
         topic, private = state.topic, state.private
         position = self._position(state)
         says = f"{_who(me)} heals the group, with a new token"
@@ -273,6 +286,17 @@ class LostGroup:
         tokens = state.tokens + 1
         after = state._replace(topic=topic, private=private, token=tokens, tokens=tokens)
         return Step(says, _put(after, me, worker._replace(token=tokens)))
+
+    def _begin(self, state: State, me: int, worker: Worker) -> Step:
+        """For a member that starts, and finds no trace of it, the group is new."""
+        tokens = state.tokens + 1
+        topic, private = state.topic._replace(place=state.topic.newest), state.private._replace(place=state.private.place or 0)
+        begun = tokens if self._rules.newcomers_say_so else NONE
+        after = state._replace(topic=topic, private=private, token=tokens, tokens=tokens, begun=begun)
+        after = _put(after, me, worker._replace(token=tokens))
+        if not any(each.token for each in state.workers):  # nobody is left who knew it: it is new
+            after = self._by_server(state, after)
+        return Step(f"{_who(me)} finds no trace of the group, and creates it behind entry {state.topic.newest}", after)
 
     def _position(self, state: State) -> int:
         if state.watermark == NONE or state.topic.newest < state.watermark:
@@ -413,8 +437,14 @@ def _remembered(state: State, watermark: int) -> State:
 
 
 def _copies(state: State, event: int) -> int:
-    places = (*state.topic.known, *state.private.known, *state.parked, *state.dead)
+    topic = state.topic.entries if _to_be_set_back(state) else state.topic.known
+    places = (*topic, *state.private.known, *state.parked, *state.dead)
     return sum(entry.event == event for entry in places)
+
+
+def _to_be_set_back(state: State) -> bool:
+    """Whether somebody who was there before the group began is still to find it."""
+    return any(NONE < worker.token < state.begun for worker in state.workers)
 
 
 def _in_memory(state: State, event: int) -> bool:

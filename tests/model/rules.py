@@ -60,6 +60,7 @@ class Rules:
     orphans_are_rescued: bool = True
     orphans_are_rescued_at_exit: bool = True
     reused_ids_apart: bool = True
+    newcomers_say_so: bool = True
 
     # grace.py
     grace_at_start: bool = True

@@ -6,10 +6,13 @@
 --       4 "1" to look only and remove nothing
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries of the topic it was not given,
 --       -1 where that is unknown; entries in the private stream; parked copies; dead letters}.
---       What came of it: 1 abandoned, 2 there is no such group, 3 it is another program's, 4 it is served
+--       What came of it: 1 abandoned, 2 there is no such group, 3 it is another program's, 4 it is served, 5 nobody
+--       can tell whether it is served, since Redis refuses writes
 --
 -- Atomic because: a member that joins, or an entry that is parked, between the look and the removal would lose what
 -- it holds without a word. What is told is exactly what is removed.
+-- At maxmemory heartbeats are refused, and a read that brings nothing leaves no trace before 7.2: after a lease a group
+-- that is served looks like one that is not. So nothing is removed where a write that changes nothing is refused.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -27,7 +30,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   end
 end
 
-local lease = tonumber(redis.call('HGET', KEYS[9], 'lease') or ARGV[2])
+local lease = tonumber(redis.call('HGET', KEYS[9], 'lease')) or tonumber(ARGV[2])
 local living, seen = {}, {}
 
 local function lives(name)
@@ -72,8 +75,11 @@ local ours = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1
 local owed = {group and group.pending or 0, unread(), redis.call('XLEN', KEYS[3]), redis.call('XLEN', KEYS[4]), redis.call('XLEN', KEYS[6])}
 local code = ours and 1 or (group and 3 or 2)
 if code == 1 and #living > 0 then code = 4 end
+if code == 1 then
+  local written = redis.pcall('SADD', KEYS[2], ARGV[1])
+  if type(written) == 'table' and written.err then code = 5 end
+end
 if code == 1 and ARGV[4] ~= '1' then
-  -- DEL stands first: at maxmemory 6.2 refuses any XGROUP as the first write of a script, and this frees memory.
   for _, i in ipairs({3, 4, 5, 7, 8, 9}) do redis.call('DEL', KEYS[i]) end
   redis.call('SREM', KEYS[2], ARGV[1])
   if group then redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1]) end

@@ -16,8 +16,8 @@ local record = string.sub(ARGV[2], 1, -2) .. ',"time":' .. string.format('%.0f',
 redis.call('HSET', KEYS[1], ARGV[1], record)
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[5] then return -1 end
 
-local facts = redis.call('HMGET', KEYS[2], 'lease', 'loweredat')
-local stored, lower_at = tonumber(facts[1] or 0), tonumber(facts[2] or -1)
+local facts = redis.call('HMGET', KEYS[2], 'lease', 'loweredat', 'begunat')
+local stored, lower_at = tonumber(facts[1]) or 0, tonumber(facts[2]) or -1
 local lease = tonumber(ARGV[3])
 for _, text in ipairs(redis.call('HVALS', KEYS[1])) do
   local ok, member = pcall(cjson.decode, text)
@@ -41,13 +41,15 @@ else
   if lease ~= stored then write('lease', lease) end
   if lower_at >= 0 then redis.call('HDEL', KEYS[2], 'loweredat') end
 end
+-- By now whoever was there before this group began has found it (see ensure_group.lua); it is not replayed later.
+if facts[3] and now - (tonumber(facts[3]) or 0) >= lease then redis.call('HDEL', KEYS[2], 'begun', 'begunat') end
 if redis.call('EXISTS', KEYS[3]) == 0 and #ARGV > 5 then
   write('healed', now)
 end
 redis.call('HSET', KEYS[2], unpack(changed))
 if redis.call('SISMEMBER', KEYS[4], ARGV[4]) == 0 then redis.call('SADD', KEYS[4], ARGV[4]) end
 for i = 6, #ARGV, 2 do
-  local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0)
+  local known = tonumber(redis.call('HGET', KEYS[3], ARGV[i])) or 0
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 end
 return lease

@@ -17,7 +17,7 @@ local time = redis.call('TIME')
 if time[1] * 1000 + math.floor(time[2] / 1000) > tonumber(ARGV[12]) then return -1 end
 local facts = redis.call('HMGET', KEYS[2], 'token', 'lease')
 local token = facts[1] or ''
-local lease = math.max(tonumber(ARGV[3]), tonumber(facts[2] or 0))
+local lease = math.max(tonumber(ARGV[3]), tonumber(facts[2]) or 0)
 local room, bytes, lasts = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local taken, own, cut = {}, {}, {}
 

@@ -13,7 +13,7 @@ if redis.call('HGET', KEYS[2], 'token') ~= ARGV[3] then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local facts = redis.call('HMGET', KEYS[2], 'healed', 'lease')
-local incomplete = redis.call('EXISTS', KEYS[3]) == 0 or (facts[1] and now - tonumber(facts[1]) < tonumber(facts[2] or 0))
+local incomplete = redis.call('EXISTS', KEYS[3]) == 0 or now - (tonumber(facts[1]) or 0) < (tonumber(facts[2]) or 0)
 
 local function drop(id, name)
   local rows = redis.pcall('XPENDING', KEYS[1], ARGV[1], id, id, 1)

@@ -4,7 +4,7 @@
 -- KEYS  1 the topic's stream   2 the group's private stream   3 the group's hash   4 the set of groups
 --       5 the group's types
 -- ARGV  1 group   2 where a new group starts: 0, $ or an entry id   3 a new random token   4 service
---       5 the member's lease in milliseconds   6 "1" when the caller knows that the group was there before
+--       5 the member's lease in milliseconds   6 the token the caller knew, "" where it only starts
 --       then each event type the member knows and its highest version in turn
 -- Returns {token, 1 when the topic's group was created else 0, 1 when it had existed before else 0,
 --       the group's lease in milliseconds}
@@ -12,7 +12,9 @@
 -- Atomic because: a token must change in the same step in which a group begins anew, else a worker
 -- could settle an entry of the old group in the new one. A group whose hash is there was lost, not new: it
 -- restarts just before the watermark that the last trim stored (the watermark itself may be pending with
--- somebody), or at 0 where none is known or the stream is another one by now.
+-- somebody), or at 0 where none is known or the stream is another one by now. A group that is new, and does not begin
+-- at 0, may be one that Redis forgot and that others still work in: for a lease its hash keeps the token it began with.
+-- Cost: nothing of the stream is read but XINFO STREAM, where a lost group is made.
 for i, wanted in ipairs({'stream', 'stream', 'hash', 'set', 'hash'}) do
   local kind = redis.call('TYPE', KEYS[i]).ok
   if kind ~= 'none' and kind ~= wanted then
@@ -20,9 +22,9 @@ for i, wanted in ipairs({'stream', 'stream', 'hash', 'set', 'hash'}) do
   end
 end
 
-local facts = redis.call('HMGET', KEYS[3], 'token', 'watermark', 'lease', 'healed')
-local token, watermark = facts[1], facts[2]
-local lost = token or ARGV[6] == '1'
+local facts = redis.call('HMGET', KEYS[3], 'token', 'watermark', 'lease', 'healed', 'begun')
+local token, watermark, begun = facts[1], facts[2], facts[5]
+local lost = token or ARGV[6] ~= ''
 
 local function parts(id)
   local ms, seq = string.match(id, '^(%d+)%-?(%d*)$')
@@ -79,16 +81,18 @@ local topic = create(KEYS[1], beginning())
 local private = create(KEYS[2], '0')
 local anew = topic == 1 or private == 1 or not token
 
-local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3] or 0))
+local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3]) or 0)
 
 -- After a flush a member that starts may come first, and make a group that never was: it, and whoever reads in it,
--- skip what nobody declared. A member that finds its own types missing then sets the group back to its beginning.
+-- skip what nobody declared, and what was published before it came. A member that finds its own types missing, or
+-- that knew another token than the one the group began with, then sets the group back to its beginning.
 local missing = false
 for i = 7, #ARGV, 2 do missing = missing or redis.call('HEXISTS', KEYS[5], ARGV[i]) == 0 end
-local doubted = facts[4] and now - tonumber(facts[4]) < lease
-if ARGV[6] == '1' and not anew and missing and not doubted then
+local doubted = now - (tonumber(facts[4]) or 0) < lease
+local passed = begun and begun ~= ARGV[6]
+if ARGV[6] ~= '' and (passed or (not anew and missing and not doubted)) then
   redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0')
-  redis.call('HDEL', KEYS[3], 'watermark')
+  redis.call('HDEL', KEYS[3], 'watermark', 'begun', 'begunat')
 end
 
 if lost and (anew or redis.call('EXISTS', KEYS[5]) == 0) then redis.call('HSET', KEYS[3], 'healed', now) end
@@ -96,9 +100,14 @@ if anew then
   token = ARGV[3]
   redis.call('HSET', KEYS[3], 'token', token, 'service', ARGV[4], 'served', now)
 end
+if topic == 1 and not lost and ARGV[2] ~= '0' then
+  redis.call('HSET', KEYS[3], 'begun', token, 'begunat', now)
+elseif topic == 1 and begun then
+  redis.call('HDEL', KEYS[3], 'begun', 'begunat')
+end
 write(KEYS[3], 'lease', string.format('%.0f', lease))
 for i = 7, #ARGV, 2 do
-  local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i]) or 0)
+  local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i])) or 0
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 end
 if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 0 then redis.call('SADD', KEYS[4], ARGV[1]) end

@@ -19,10 +19,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- Liveness of a member never decides. A registry that is gone, or was made anew less than a lease ago, is not complete.
 local function declared(name, version)
   local known = redis.call('HGET', KEYS[5], name)
-  if known and tonumber(known) >= version then return true end
+  if known and (tonumber(known) or 0) >= version then return true end
   if redis.call('EXISTS', KEYS[5]) == 0 then return true end
   local facts = redis.call('HMGET', KEYS[2], 'healed', 'lease')
-  return facts[1] and now - tonumber(facts[1]) < tonumber(facts[2] or 0)
+  return now - (tonumber(facts[1]) or 0) < (tonumber(facts[2]) or 0)
 end
 
 local function move(id, delay, name, version, first, last)

@@ -19,7 +19,7 @@ local mine = {}
 for i = 7, #ARGV, 2 do mine[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
 local facts = redis.call('HMGET', KEYS[6], 'healed', 'lease')
-local incomplete = redis.call('EXISTS', KEYS[5]) == 0 or (facts[1] and now - tonumber(facts[1]) < tonumber(facts[2] or 0))
+local incomplete = redis.call('EXISTS', KEYS[5]) == 0 or now - (tonumber(facts[1]) or 0) < (tonumber(facts[2]) or 0)
 local counts = {promoted = 0, missing = 0, dropped = 0, newer = 0, unhandled = 0, spoiled = 0}
 local hopping, left, ordinary = {}, {}, {}
 
@@ -65,7 +65,7 @@ end
 local function hop(id, fields, ours)
   local name = value(fields, 'type', 1, ours - 1) or ''
   local version = tonumber(value(fields, 'dataversion', 1, ours - 1) or 1) or 1
-  local known = tonumber(redis.call('HGET', KEYS[5], name) or -1)
+  local known = tonumber(redis.call('HGET', KEYS[5], name) or -1) or 0
   if (mine[name] or -1) >= version then
     hopping[#hopping + 1] = {id, fields}
   elseif incomplete or (name == '' and value(fields, 'ebrest', ours, #fields)) then

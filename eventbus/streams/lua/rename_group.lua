@@ -30,7 +30,7 @@ local function place(name)
   end
 end
 
-local lease = tonumber(redis.call('HGET', KEYS[9], 'lease') or ARGV[4])
+local lease = tonumber(redis.call('HGET', KEYS[9], 'lease')) or tonumber(ARGV[4])
 local living, seen = {}, {}
 
 local function lives(name)
@@ -81,6 +81,7 @@ rename(6, 13)
 rename(8, 15)
 rename(9, 16)
 redis.call('HSET', KEYS[16], 'token', ARGV[3])
+redis.call('HDEL', KEYS[16], 'begun', 'begunat')
 redis.call('SADD', KEYS[2], ARGV[2])
 redis.call('SREM', KEYS[2], ARGV[1])
 redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])

@@ -9,8 +9,9 @@ from collections import Counter
 import pytest
 
 from eventbus import Context, Event, Retry, Topic
+from eventbus.consuming.membership import Membership
 from eventbus.streams import GroupReader, keys
-from tests.support.held import Stop, after, planted
+from tests.support.held import Stop, after, before, planted
 from tests.support.redis_hands import GROUP, STREAM, copies, name_of, read_as, rows, settled, until
 from tests.support.workers import Errand, errands
 
@@ -186,6 +187,34 @@ async def test_a_reply_read_before_flushall_and_parsed_after_the_heal_is_not_tho
         assert consumer.counts.lease_lost == 0
         assert (consumer.counts.orphaned, consumer.counts.rescued) == ((1, 0) if ending == "ends" else (0, 1))
     assert attempts == ([1] if ending == "ends" else [1, 2])
+
+
+@pytest.mark.promise(1)
+@pytest.mark.parametrize("start", ["latest", "id"])
+async def test_what_was_published_after_a_flush_is_handled_though_a_member_that_starts_comes_first(redis_url, redis_client, start):
+    """For it the group is new, and begins behind the event; the one that was there before sets it back."""
+    handled, late = Counter(), Stop()
+    begins = "latest" if start == "latest" else "99999999999999-0"
+
+    def make(**rooms):
+        bus = planted(redis_url, **rooms)
+
+        @bus.subscribe(Errand, group=GROUP, start=begins)
+        async def charge(event: Errand) -> None:
+            handled[event.name] += 1
+
+        return bus
+
+    there, comes = make(membership=before(Membership, "heal", late)), make()
+    async with there, comes, there.consuming():
+        late.arm()
+        await redis_client.flushall()
+        await comes.publish(Errand(name="between"))
+        async with comes.consuming():
+            await late.reached.wait()
+            late.release()
+            await until(lambda: handled["between"])
+            await until(lambda: settled(redis_client))
 
 
 @pytest.mark.promise(1)

@@ -23,10 +23,10 @@ class Commands:
         self.besides = None
         self.token, self.known, self.lease, self.ensured = "token", False, 0.0, []
 
-    async def ensure(self, member, *, start, lost=False):
+    async def ensure(self, member, *, start, lost=""):
         self.ensured.append((start, lost, dict(member.types)))
         await asyncio.sleep(0)
-        return Ensured(self.token, created=True, known=lost or self.known, lease=max(self.lease, member.lease))
+        return Ensured(self.token, created=True, known=bool(lost) or self.known, lease=max(self.lease, member.lease))
 
     async def announce(self, member, *, token):
         return max(self.lease, member.lease) if token == self.token else None
@@ -92,7 +92,7 @@ async def test_joining_declares_the_types_of_the_subscription_and_begins_where_i
     """Before the first read."""
     commands = Commands(waiting=0)
     await member(commands).join()
-    assert commands.ensured == [("0", False, {"OrderCreated": 1})]
+    assert commands.ensured == [("0", "", {"OrderCreated": 1})]
 
 
 async def joined(commands):
@@ -109,7 +109,7 @@ async def test_several_loops_that_find_a_group_lost_heal_it_once(caplog):
     commands.token = "new"
     await asyncio.gather(*(membership.heal("token") for _ in range(5)))
     await membership.heal("token")
-    assert commands.ensured == [("0", True, {"OrderCreated": 1})]
+    assert commands.ensured == [("0", "token", {"OrderCreated": 1})]
     assert (membership.token, membership._counts.regrouped) == ("new", 1)
     assert caplog.text.count("was lost in Redis and begins anew") == 1
 
@@ -159,4 +159,4 @@ async def test_a_heartbeat_that_finds_the_group_lost_heals_it():
     membership = await joined(commands)
     commands.token = "new"
     await membership.announce()
-    assert (membership.token, commands.ensured, membership._counts.regrouped) == ("new", [("0", True, {"OrderCreated": 1})], 1)
+    assert (membership.token, commands.ensured, membership._counts.regrouped) == ("new", [("0", "token", {"OrderCreated": 1})], 1)

@@ -1,10 +1,10 @@
-"""Which groups hold back trimming because nobody serves them."""
+"""Trimming: which groups hold it back because nobody serves them, and steps that come to an end."""
 
 from __future__ import annotations
 
 import pytest
 
-from eventbus.streams import keys, silences
+from eventbus.streams import Trimmed, keys, silences, trim
 
 NOW = 1_700_000_000_000
 
@@ -44,3 +44,20 @@ async def test_a_name_that_is_no_text_is_shown_escaped():
     server = Server()
     server.served = {b"\xff": b"%d" % NOW}
     assert await silences(server, "orders") == {"\\xff": 0.0}
+
+
+class Greedy:
+    """A server that says each time that it can remove more at once."""
+
+    def __init__(self, *removed):
+        self.removed = list(removed)
+
+    async def one(self, *words):
+        return [] if words[0] == "SMEMBERS" else [self.removed.pop(0), 0, 7, b"", [], [], 1]
+
+
+async def test_a_step_that_removed_nothing_is_the_last():
+    """Asked again at once it would remove nothing again, and everybody would wait behind it."""
+    trimmed = await trim(Greedy(30, 20, 0), "orders", max_len=1, max_age=None, hard=False, exact=True)
+
+    assert trimmed == Trimmed(50, 0, 7, None, (), ())
