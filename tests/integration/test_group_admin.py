@@ -283,12 +283,12 @@ async def test_a_group_that_is_served_at_maxmemory_is_not_given_up(own_server):
 
 async def seems_dead(bus, server):
     """For a lease there was no heartbeat, and no read that left a trace; from 7.2 on every read leaves one."""
-    (group,) = await bus.admin.groups("orders")
+    (group,) = (await bus.admin.topic("orders")).groups
     return not group.living and (server.version >= (7, 2) or min(consumer.idle for consumer in group.consumers) > 1.0)
 
 
 async def beats_again(bus):
-    (group,) = await bus.admin.groups("orders")
+    (group,) = (await bus.admin.topic("orders")).groups
     return group.living
 
 
@@ -417,7 +417,7 @@ async def test_a_dry_run_knows_that_a_group_that_is_new_stops_trimming(admin, re
     for limits in ({"max_len": 1}, {"max_len": 1, "hard": True}):
         planned = await admin.trim("orders", **limits, dry_run=True)
         assert await admin.trim("orders", **limits, exact=True) == planned
-        assert (planned.cut == 0) == ("hard" not in limits)
+        assert (planned.settled == 0) == ("hard" not in limits)
 
 
 async def test_a_watermark_that_is_settled_itself_counts_as_settled_under_a_hard_cap(admin, redis_client):

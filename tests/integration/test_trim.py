@@ -164,10 +164,10 @@ async def test_a_group_that_began_behind_entries_a_moment_ago_stops_trimming(top
     seconds, _ = await topic.client.time()
     await topic.client.hset(keys.group("orders", "charge"), mapping={"begunat": (seconds - 20) * 1000, "lease": 30_000})
     trimmed = await topic.trim(max_len=0, max_age=0.001)
-    assert (trimmed.cut, trimmed.left, trimmed.missing) == (0, 10, ())
+    assert (trimmed.settled, trimmed.left, trimmed.missing) == (0, 10, ())
     assert (await topic.trim(max_len=4, hard=True)).left == 4
     await topic.client.hset(keys.group("orders", "charge"), "begunat", (seconds - 31) * 1000)
-    assert (await topic.trim(max_len=0)).cut == 3
+    assert (await topic.trim(max_len=0)).settled == 3
 
 
 async def test_a_hard_cap_holds_although_a_group_is_missing(topic):
@@ -283,8 +283,8 @@ async def test_an_exact_trim_ends_where_a_group_is_behind(topic, monkeypatch, se
     wire = Meddler(topic.wire)
     async with asyncio.timeout(20):
         trimmed = await trim(wire, "orders", max_len=20, max_age=None, hard=False, exact=True)
-    assert (trimmed.cut, trimmed.unread, trimmed.left) == (250 - left, 0, left)
-    assert wire.scripts == trimmed.cut // 30 + 1
+    assert (trimmed.settled, trimmed.unsettled, trimmed.left) == (250 - left, 0, left)
+    assert wire.scripts == trimmed.settled // 30 + 1
 
 
 async def test_an_exact_trim_reads_no_further_than_the_watermark(topic):
@@ -297,7 +297,7 @@ async def test_an_exact_trim_reads_no_further_than_the_watermark(topic):
     assert (await topic.client.info("commandstats"))["cmdstat_xrange"]["calls"] == 1
     await topic.client.xgroup_setid("orders", "charge", "150-0")
     await topic.client.config_resetstat()
-    assert (await topic.trim(max_len=20)).cut == 149
+    assert (await topic.trim(max_len=20)).settled == 149
     assert (await topic.client.info("commandstats"))["cmdstat_xrange"]["calls"] == 3
 
 
