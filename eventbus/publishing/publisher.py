@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio
 
@@ -19,10 +19,11 @@ from eventbus.errors import (
     LifecycleError,
     PublishIncomplete,
 )
-from eventbus.events import Event, Topic, encode, identity, info
+from eventbus.events import Event, Topic, identity, info
 from eventbus.publishing.durable import Durable
 from eventbus.publishing.waiting import TRANSIENT, PublishCounts, Waiting, give_up
-from eventbus.streams import Connections, Wire, pack
+from eventbus.publishing.writing import Writing
+from eventbus.streams import Connections, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,13 +42,6 @@ LONGEST: Final = 1e9
 
 SWEEP: Final = 0.05
 """Seconds between looks for publishes whose time is over: one timer for all of them."""
-
-
-class _Place(NamedTuple):
-    """Where events of one topic go."""
-
-    topic: str
-    stream: str
 
 
 class Publisher:
@@ -77,10 +71,9 @@ class Publisher:
         self.counts = PublishCounts()
         self.durable = Durable(connections, self.counts, start)
         self._settings = settings
-        self._source = f"/{settings.service}"
         self._topics = topics
         self._wire = Wire(connections, "publishing")
-        self._places: dict[type[Event], _Place] = {}
+        self._writings: dict[tuple[type[Event], str | Topic | None], Writing] = {}
         self._queue: deque[Waiting] = deque()
         self._sent: list[Waiting] = []
         self._wake = asyncio.Event()
@@ -203,28 +196,21 @@ class Publisher:
     def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> Waiting:
         if not isinstance(event, Event):
             raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
-        place = self._place(event, topic)
-        fields = encode(event, source=self._source, headers=headers, max_bytes=self._settings.max_event_bytes)
-        loop = asyncio.get_running_loop()
-        command = pack(b"XADD", place.stream, b"*", *fields)
-        return Waiting(command, identity(event).id, place.topic, loop.time() + _seconds(timeout), loop.create_future())
-
-    def _place(self, event: Event, topic: str | Topic | None) -> _Place:
-        if topic is not None:
-            return self._found(topic)
         event_class = type(event)
-        place = self._places.get(event_class)
-        if place is None:
-            declared = info(event_class).topic
-            if declared is None:
-                name = event_class.__name__
-                raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
-            place = self._places[event_class] = self._found(declared)
-        return place
+        writing = self._writings.get((event_class, topic)) or self._begin_writing(event_class, topic)
+        command = writing.command(event, headers)
+        loop = asyncio.get_running_loop()
+        return Waiting(command, identity(event).id, writing.topic, loop.time() + _seconds(timeout), loop.create_future())
 
-    def _found(self, topic: str | Topic) -> _Place:
-        name = self._topics.register(topic).name
-        return _Place(name, self._settings.prefix + name)
+    def _begin_writing(self, event_class: type[Event], topic: str | Topic | None) -> Writing:
+        wanted = topic if topic is not None else info(event_class).topic
+        if wanted is None:
+            name = event_class.__name__
+            raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
+        name, settings = self._topics.register(wanted).name, self._settings
+        writing = Writing(name, settings.prefix + name, source=f"/{settings.service}", max_bytes=settings.max_event_bytes)
+        self._writings[event_class, topic] = writing
+        return writing
 
     def _enqueue(self, waiting: list[Waiting], durability: Durability | None) -> None:
         if self._closed:
