@@ -26,7 +26,7 @@ from eventbus.publishing.writing import Writing
 from eventbus.streams import Connections, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from eventbus.delivery import Durability
     from eventbus.publishing.durable import Start
@@ -132,23 +132,21 @@ class Publisher:
         self._sent = chunk = self._take()
         if not chunk:
             return
-        replies: list[Any] = []
+        answers = _Answers(chunk, self._settle)
         lost: BackendUnavailable | BackendRefused | None = None
         try:
             self.counts.writes += 1
-            await self._wire.call([waiting.command for waiting in chunk], into=replies)
+            await self._wire.call([waiting.command for waiting in chunk], into=answers)
         except (BackendUnavailable, BackendRefused) as error:
             lost = error
         finally:
             # Also where it was cancelled: what is sent and unanswered then is for `run` or `abandon`.
-            answered = zip(chunk, replies, strict=False)
-            again = [waiting for waiting, reply in answered if not self._settle(waiting, reply)]
-            rest = chunk[len(replies) :]
+            rest = chunk[len(answers) :]
             _mark_unanswered(rest, lost)
-            self._sent = [*again, *rest]
+            self._sent = [*answers.again, *rest]
         self._requeue(self._sent)
-        if again or lost:
-            await self._try_later(lost or again[0].last)
+        if lost or answers.again:
+            await self._try_later(lost or answers.again[0].last)
 
     async def _connect(self) -> None:
         if self._wire.connected:
@@ -266,6 +264,31 @@ class Publisher:
             # A demoted primary keeps its connections: a new one finds the new primary.
             await self._wire.close()
         raise error or BackendUnavailable("publishing: no answer")
+
+
+class _Answers(list[Any]):
+    """The replies to one write, each handed out as it comes: whoever awaits it is spared a turn of the event loop.
+
+    Args:
+        chunk: What was written.
+        settle: Takes a publish and its reply; False when the event has to be sent again.
+
+    Attributes:
+        again: What has to be sent again.
+    """
+
+    def __init__(self, chunk: list[Waiting], settle: Callable[[Waiting, Any], bool]) -> None:
+        super().__init__()
+        self._chunk = chunk
+        self._settle = settle
+        self.again: list[Waiting] = []
+
+    def append(self, reply: Any) -> None:
+        """Take the next reply."""
+        waiting = self._chunk[len(self)]
+        super().append(reply)
+        if not self._settle(waiting, reply):
+            self.again.append(waiting)
 
 
 def _seconds(timeout: object) -> float:

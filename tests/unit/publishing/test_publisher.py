@@ -48,12 +48,13 @@ class Server:
         self.writes.append(list(commands))
         replies, error = self.answers.pop(0) if self.answers else ([b"1-%d" % number for number in range(len(commands))], None)
         if self.hanging:
-            into.extend(replies[: self.hangs_after])
+            for reply in replies[: self.hangs_after]:
+                into.append(reply)
             self.asked.set()
             await self.hanging.wait()
-            del into[:]
         self.asked.set()
-        into.extend(replies)
+        for reply in replies[len(into) :]:
+            into.append(reply)
         if error:
             raise error
 
@@ -105,6 +106,20 @@ async def test_a_write_has_a_bounded_number_of_commands_in_order():
     records = await asyncio.gather(*tasks)
     assert len({record.event_id for record in records}) == len(records)
     assert (desk.publisher.counts.published, desk.publisher.counts.writes) == (2 * CHUNK + 1, 3)
+
+
+async def test_an_answer_is_handed_out_as_it_comes():
+    """Whoever awaits the first does not wait for the last, nor for the publisher's turn."""
+    desk = Desk()
+    desk.server.hanging, desk.server.hangs_after = asyncio.Event(), 2
+    tasks = await desk.publish(*orders(3))
+    write = asyncio.ensure_future(desk.publisher.run_once())
+    await desk.server.asked.wait()
+    assert [(await task).entry_id for task in tasks[:2]] == ["1-0", "1-1"]
+    assert not tasks[2].done()
+    desk.server.hanging.set()
+    await write
+    assert (await tasks[2]).entry_id == "1-2"
 
 
 @pytest.mark.parametrize("size", [CHUNK_BYTES // 20, CHUNK_BYTES // 6, CHUNK_BYTES // 2 - 1_000])  # an order holds its id twice
