@@ -44,7 +44,7 @@ class Writing:
         if len(fields) <= DATA or fields[TIME - 1] != b"time":
             return pack(b"XADD", self._stream, b"*", *fields)
         if self._constant is None:
-            head = (b"XADD", self._stream, b"*", *fields[:ID])
+            head: tuple[str | bytes, ...] = (b"XADD", self._stream, b"*", *fields[:ID])
             self._constant = (_words(*head), _words(*fields[ID + 1 : TIME]), _words(*fields[TIME + 1 : DATA]))
         before, between, after = self._constant
         made, time, data, rest = fields[ID], fields[TIME], fields[DATA], fields[DATA + 1 :]
