@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -146,13 +147,11 @@ async def address(service):
 
 
 def neighbours(count):
-    """The first of so many ports in a row that are free now."""
+    """The first of so many ports in a row that are free now, where nobody is given one who asks for any."""
     while True:
-        with ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            for step in range(1, count):
+        port = random.randrange(20_000, 32_000)
+        with ExitStack() as stack, contextlib.suppress(OSError):
+            for step in range(count):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", port + step))
             return port
 
@@ -248,11 +247,11 @@ async def test_workers_have_a_port_each_and_a_successor_takes_over_its_predecess
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])
 async def test_a_port_that_is_taken_is_said_in_one_sentence(start, redis_server, workers):
     """Exit code 2, before anything is consumed; with workers also where only the last port is taken."""
+    first = neighbours(2)
+    port = first + 1 if workers else first
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
-        first = port - 1 if workers else port
         ended = await (await start("--metrics-port", str(first), *workers, url=redis_server.url)).ended()
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert f"--metrics-port {port}: cannot serve at 127.0.0.1: Address already in use" in ended.err
