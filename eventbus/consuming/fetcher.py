@@ -118,8 +118,8 @@ class Fetcher:
             self.reading_since = None
         for batch in batches:
             self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)
-        if batches:
-            self._prefetch.weigh(sum(len(batch.entries) for batch in batches), self._reader.received - received)
+        if brought := sum(len(batch.entries) for batch in batches):
+            self._prefetch.weigh(brought, self._reader.received - received)
 
     async def stop(self) -> None:
         """Read no more; returns when no read is in flight."""

@@ -87,6 +87,7 @@ class Line(asyncio.Protocol):
         self._silence = Silence(self._loop, self._due, self._give_up)
         self._before: BaseProtocol = self._transport.get_protocol()
         self._transport.set_protocol(self)
+        self._closed = False
         self.lost: Exception | None = None
         self.received = 0
 
@@ -119,6 +120,9 @@ class Line(asyncio.Protocol):
     async def close(self) -> None:
         """Disconnect; whoever waits for an answer hears that it will not come."""
         self._end(ConnectionError("the connection was closed"))
+        closed, self._closed = self._closed, True
+        if closed:  # each of its callers closes it when it is lost; a TLS transport does not bear that
+            return
         # A transport that is merely closed still sends what it has, whenever the server reads again: after
         # the same commands were sent on another connection.
         if self._transport.get_write_buffer_size():

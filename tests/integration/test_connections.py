@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytest
 import trustme
 
 from eventbus import BackendRefused, BackendUnavailable, ConfigurationError, EventBus
+from eventbus.streams import Address, Connections, Wire
 from tests.support.events import OrderCreated
 from tests.support.proxy import tls_proxy_to
 
@@ -112,6 +114,20 @@ async def test_rediss_refuses_a_server_it_cannot_verify(redis_url, redis_client,
         with pytest.raises(BackendUnavailable, match="CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
             await publish_one(f"rediss://localhost:{port}/0")
     assert await redis_client.exists("orders") == 0
+
+
+async def test_a_tls_connection_that_falls_silent_is_given_up_for_all_its_callers(redis_server, certificates):
+    """Each of them closes it; a TLS transport does not bear that more than once by itself."""
+    async with tls_proxy_to(redis_server.url, certificates.server) as port:
+        files = f"ssl_ca_certs={certificates.ca}&ssl_certfile={certificates.certfile}&ssl_keyfile={certificates.keyfile}"
+        wire = Wire(Connections(Address.parse(f"rediss://localhost:{port}/0?{files}"), name="test"), "commands")
+        assert await wire.one("PING") == b"PONG"
+        redis_server.pause()
+        errors = await asyncio.gather(*(wire.one("PING", timeout=0.05) for _ in range(3)), return_exceptions=True)
+        redis_server.resume()
+        assert [(type(error), error.maybe_executed) for error in errors] == [(BackendUnavailable, True)] * 3
+        assert await wire.one("PING") == b"PONG"
+        await wire.close()
 
 
 async def test_no_url_anywhere_names_embedded_as_the_way_to_try_things_out(monkeypatch):
