@@ -37,6 +37,9 @@ CHUNK: Final = 500
 CHUNK_BYTES: Final = 1 << 20
 """Bytes in one write, unless a single event is larger."""
 
+MOST_WRITINGS: Final = 1_000
+"""Packed parts of commands that are kept, one for each class and topic: a program may make up topics for ever."""
+
 LONGEST: Final = 1e9
 """Seconds that every longer timeout stands for: a clock cannot add whatever number somebody writes."""
 
@@ -73,7 +76,7 @@ class Publisher:
         self._settings = settings
         self._topics = topics
         self._wire = Wire(connections, "publishing")
-        self._writings: dict[tuple[type[Event], str | Topic | None], Writing] = {}
+        self._writings: dict[tuple[type[Event], str | None], Writing] = {}
         self._queue: deque[Waiting] = deque()
         self._sent: list[Waiting] = []
         self._wake = asyncio.Event()
@@ -194,20 +197,22 @@ class Publisher:
     def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> Waiting:
         if not isinstance(event, Event):
             raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
-        event_class = type(event)
-        writing = self._writings.get((event_class, topic)) or self._begin_writing(event_class, topic)
+        chosen = None if topic is None else self._topics.register(topic).name
+        writing = self._writings.get((type(event), chosen)) or self._begin_writing(type(event), chosen)
         command = writing.command(event, headers)
         loop = asyncio.get_running_loop()
         return Waiting(command, identity(event).id, writing.topic, loop.time() + _seconds(timeout), loop.create_future())
 
-    def _begin_writing(self, event_class: type[Event], topic: str | Topic | None) -> Writing:
-        wanted = topic if topic is not None else info(event_class).topic
+    def _begin_writing(self, event_class: type[Event], chosen: str | None) -> Writing:
+        wanted = chosen or info(event_class).topic
         if wanted is None:
             name = event_class.__name__
             raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
         name, settings = self._topics.register(wanted).name, self._settings
         writing = Writing(name, settings.prefix + name, source=f"/{settings.service}", max_bytes=settings.max_event_bytes)
-        self._writings[event_class, topic] = writing
+        if len(self._writings) >= MOST_WRITINGS:
+            self._writings.clear()
+        self._writings[event_class, chosen] = writing
         return writing
 
     def _enqueue(self, waiting: list[Waiting], durability: Durability | None) -> None:

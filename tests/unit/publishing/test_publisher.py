@@ -500,3 +500,20 @@ async def test_abandoning_answers_everything_that_waits_and_disconnects():
     assert desk.server.closed == 1
     assert desk.server.writes == []
     await desk.publisher.close()
+
+
+async def test_topics_that_are_made_up_for_ever_are_not_kept_for_ever(monkeypatch):
+    """What is packed once for each of them is made again."""
+    monkeypatch.setattr("eventbus.publishing.publisher.MOST_WRITINGS", 3)
+    desk = Desk()
+    tasks = [each for number in range(10) for each in await desk.publish(*orders(1), topic=f"t-{number % 5}")]
+    await desk.publisher.run_once()
+    assert [(await task).topic for task in tasks] == [f"t-{number % 5}" for number in range(10)]
+    assert len(desk.publisher._writings) <= 3
+
+
+@pytest.mark.parametrize("topic", [["orders"], {}, 7])
+async def test_what_is_no_topic_is_refused_as_such(topic):
+    """Also what no dictionary takes."""
+    with pytest.raises(ConfigurationError):
+        await Desk().publisher.publish(*orders(1), topic=topic)
