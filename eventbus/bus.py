@@ -342,6 +342,14 @@ class EventBus(Subscribes, Publishes):
     def _open_publisher(self) -> Publisher:
         return self._opened().publisher
 
+    def _publisher_here(self) -> Publisher | None:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # this thread has none
+            return None
+        runtime = self._runtime
+        return runtime.publisher if runtime is not None and self._state is _State.OPEN and self._loop is here else None
+
     def _opened(self) -> Runtime:
         if self._runtime is None or self._state is not _State.OPEN:
             raise LifecycleError(f"the bus is {self._state.value}: use it inside `async with bus:`, or after `await bus.open()`")

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventbus.delivery import PUBLISH_TIMEOUT, Published
 from eventbus.errors import DurabilityNotReached, PublishIncomplete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from eventbus.delivery import Durability
     from eventbus.events import Event, Topic
     from eventbus.publishing import Publisher
+
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+
+def _like_a_coroutine_function(function: _F) -> _F:
+    """Mark a function that returns what can be awaited, so that frameworks call it on the event loop and not in a thread."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    mark = "_is_coroutine"  # what 3.11's asyncio.iscoroutinefunction looks for
+    setattr(function, mark, getattr(asyncio.coroutines, mark))
+    return function
 
 
 class Publishes:
@@ -26,7 +41,12 @@ class Publishes:
         """The open bus's publisher; raises LifecycleError where it is not open."""
         raise NotImplementedError
 
-    async def publish(
+    def _publisher_here(self) -> Publisher | None:
+        """The open bus's publisher; None where it is not open, or open on another event loop than this."""
+        raise NotImplementedError
+
+    @_like_a_coroutine_function
+    def publish(
         self,
         event: Event,
         *,
@@ -34,10 +54,11 @@ class Publishes:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
-    ) -> Published:
-        """Publish an event and wait until Redis has confirmed it.
+    ) -> Coroutine[Any, Any, Published]:
+        """Publish an event and wait until Redis has confirmed it: `await` what it returns.
 
-        Publishes that are made concurrently travel together: `asyncio.gather` over thousands is fine.
+        Publishes that are made concurrently travel together: `asyncio.gather` over thousands is fine. It begins when
+        it is called; on another thread, or while `on_published` tells somebody, when it is first awaited.
 
         Args:
             event: An instance of a class derived from `Event`. Its id is made at its first publish and
@@ -77,9 +98,13 @@ class Publishes:
             One XADD. With a durability one WAITAOF or WAIT more, shared by what is published together, on
             a connection that is opened for that durability when first needed.
         """
-        publisher = self._open_publisher()
+        publisher = self._publisher_here()
+        begin = self._publish if publisher is None or self.on_published else publisher.publish
+        return begin(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+
+    async def _publish(self, event: Event, **options: Any) -> Published:
         try:
-            published = await publisher.publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+            published = await self._open_publisher().publish(event, **options)
         except DurabilityNotReached as error:
             self._tell(event, error.published)
             raise
@@ -129,8 +154,9 @@ class Publishes:
             for event, published in _confirmed(batch, error):
                 self._tell(event, published)
             raise
-        for event, published in zip(batch, records, strict=True):
-            self._tell(event, published)
+        if self.on_published:
+            for event, published in zip(batch, records, strict=True):
+                self._tell(event, published)
         return records
 
     def _tell(self, event: Event, published: Published) -> None:

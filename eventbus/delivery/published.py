@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from eventbus.delivery.durability import Durability
     from eventbus.events import Event, Topic
@@ -33,7 +33,7 @@ class Published:
 class PublishEvent(Protocol):
     """Publishes one event and waits for the confirmation."""
 
-    async def __call__(
+    def __call__(
         self,
         event: Event,
         *,
@@ -41,6 +41,6 @@ class PublishEvent(Protocol):
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
-    ) -> Published:
+    ) -> Coroutine[Any, Any, Published]:
         """Publish; see `EventBus.publish`."""
         ...

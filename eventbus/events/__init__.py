@@ -1,7 +1,7 @@
 """What an event is: classes, topics, envelope, codec. No I/O."""
 
 from eventbus.events.checks import is_count, is_seconds, is_text
-from eventbus.events.codec import Flat, decode, decode_flat, encode
+from eventbus.events.codec import Flat, check_size, decode, decode_flat, encode, parts
 from eventbus.events.envelope import Envelope
 from eventbus.events.event import BigInt, Event, EventInfo, Value, adopt, descendants, identity, info
 from eventbus.events.identity import Identity
@@ -19,6 +19,7 @@ __all__ = [
     "Value",
     "adopt",
     "check_name",
+    "check_size",
     "decode",
     "decode_flat",
     "descendants",
@@ -28,4 +29,5 @@ __all__ = [
     "is_count",
     "is_seconds",
     "is_text",
+    "parts",
 ]

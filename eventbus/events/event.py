@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer, Strict
@@ -15,7 +15,7 @@ from eventbus.events.rules import check, with_zone
 from eventbus.events.topic import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pydantic_core import CoreSchema
 
@@ -178,32 +178,27 @@ def info(event_class: type[Event]) -> EventInfo:
     return event_class.__eventbus_info__
 
 
-_identity_lock = Lock()
-_look_up: Final = object.__getattribute__
+# Of the slot itself: pydantic's __getattr__ takes 2 µs to say that there is none, which is so at every first publish.
+_slot: Final = Event.__dict__["__eventbus_identity__"]
+_kept: Final[Callable[[Event], Identity]] = _slot.__get__
+_keep: Final[Callable[[Event, Identity], None]] = _slot.__set__
+_identity_lock = RLock()  # the garbage collector may run inside, and with it whatever it runs
 
 
 def identity(event: Event) -> Identity:
     """Return the event's identity, made at the first call; threads that race for it agree on one."""
-    found = _kept(event)
-    if found is None:
-        with _identity_lock:
-            found = _kept(event) or new_identity()
-            adopt(event, found)
-    return found
-
-
-def _kept(event: Event) -> Identity | None:
-    try:
-        # Past pydantic's __getattr__, which takes 2 µs to say that there is none: that is every first publish.
-        found: Identity = _look_up(event, "__eventbus_identity__")
-    except AttributeError:
-        return None
-    return found
+    with _identity_lock:
+        try:
+            return _kept(event)
+        except AttributeError:
+            made = new_identity()
+            _keep(event, made)
+            return made
 
 
 def adopt(event: Event, arrived_as: Identity) -> None:
     """Give a decoded event the identity it arrived with, so that publishing it again keeps it."""
-    object.__setattr__(event, "__eventbus_identity__", arrived_as)
+    _keep(event, arrived_as)
 
 
 def descendants(spec: Any) -> tuple[type[Event], ...]:

@@ -13,8 +13,6 @@ from typing import Final
 CHANCE_BITS: Final = 74
 """Random bits of a UUIDv7: 12 behind the version, 62 behind the variant."""
 
-_LOW: Final = (1 << 62) - 1
-
 # Seeded by the operating system, once: asking it for each id costs 0.4 µs and more. Apart from the `random` module's
 # own, which programs seed for their tests and simulations; a forked child must not go on where its parent was.
 _chance = random.Random()  # noqa: S311 - an id is no secret
@@ -48,11 +46,18 @@ def uuid7(milliseconds: int, chance: int) -> str:
         milliseconds: Since 1970, 48 bits.
         chance: 74 random bits.
     """
-    digits = f"{milliseconds << 80 | 7 << 76 | chance >> 62 << 64 | 2 << 62 | chance & _LOW:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    # The variant's two bits stand before the lower 62.
+    return "%s%03x-%04x-%012x" % (_beginning(milliseconds), chance >> 62, chance >> 48 & 0x3FFF | 0x8000, chance & 0xFFFF_FFFF_FFFF)  # noqa: UP031 - an f-string takes a third longer
 
 
 @lru_cache(maxsize=2)  # a busy publisher makes dozens in one millisecond
+def _beginning(milliseconds: int) -> str:
+    """Of a UUIDv7: the time and the version."""
+    digits = f"{milliseconds:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7"
+
+
+@lru_cache(maxsize=2)  # as above
 def written(milliseconds: int) -> str:
     """Write a time as it stands on the wire."""
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"

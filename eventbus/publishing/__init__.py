@@ -1,6 +1,6 @@
 """From an event to its place in a stream."""
 
+from eventbus.publishing.confirmation import PublishCounts
 from eventbus.publishing.publisher import Publisher
-from eventbus.publishing.waiting import PublishCounts
 
 __all__ = ["PublishCounts", "Publisher"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from eventbus.delivery import Published, Replicated, check_durability
 from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, DurabilityNotReached
-from eventbus.publishing.waiting import TRANSIENT, PublishCounts, Waiting, give_up
+from eventbus.publishing.confirmation import TRANSIENT, Confirmation, PublishCounts, give_up
 from eventbus.publishing.waits import NO_FILE, check_fsync, copies, counted, spelled, wait
 from eventbus.streams import Wire, probe
 from eventbus.streams.wire import ANSWER_TIMEOUT
@@ -54,14 +54,14 @@ class _Held:
         reached: How many copies beside the primary's memory are known.
     """
 
-    waiting: Waiting
+    waiting: Confirmation
     patience: float
     written: Published | None = None
     reached: int = 0
 
     @property
     def done(self) -> bool:
-        return self.waiting.answer.done()
+        return self.waiting.done()
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class Lane:
         self._fit = False
         self._wake = asyncio.Event()
 
-    def enqueue(self, waiting: Sequence[Waiting]) -> None:
+    def enqueue(self, waiting: Sequence[Confirmation]) -> None:
         """Put publishes behind those that wait already."""
         now = asyncio.get_running_loop().time()
         self._queue.extend(_Held(each, each.until - min(MARGIN, (each.until - now) / 2)) for each in waiting)
@@ -282,7 +282,7 @@ class Lane:
     def _succeed(self, each: _Held) -> None:
         assert each.written is not None, "only what is written is judged"  # noqa: S101 - narrows the type
         self._counts.published += 1
-        each.waiting.answer.set_result(each.written)
+        each.waiting.set_result(each.written)
 
     def _refuse(self, error: ConfigurationError) -> None:
         for each in self._held:
@@ -296,7 +296,7 @@ class Lane:
         if each.written or each.waiting.maybe_written:
             self._give_up(each, "an earlier try had no answer" if each.written is None else "a later try was refused")
         else:
-            each.waiting.answer.set_exception(error)
+            each.waiting.set_exception(error)
 
     def _give_up(self, each: _Held, why: str) -> None:
         if each.done:
@@ -306,7 +306,7 @@ class Lane:
             give_up(each.waiting, why)
         else:
             each.waiting.maybe_written = True
-            each.waiting.answer.set_exception(_not_reached(each, each.written, self._durability, why))
+            each.waiting.set_exception(_not_reached(each, each.written, self._durability, why))
 
 
 @dataclass(slots=True)
@@ -321,7 +321,7 @@ class Durable:
     start: Start | None
     lanes: dict[Durability, Lane] = field(default_factory=dict["Durability", Lane])
 
-    def enqueue(self, waiting: Sequence[Waiting], durability: Durability) -> None:
+    def enqueue(self, waiting: Sequence[Confirmation], durability: Durability) -> None:
         """Put publishes into their lane, which begins to run with the first of them.
 
         Raises:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -12,30 +12,25 @@ from eventbus.delivery import PUBLISH_TIMEOUT, Alive, Published, Settings, Topic
 from eventbus.errors import (
     BackendError,
     BackendRefused,
-    BackendUnavailable,
     ConfigurationError,
     EncodeError,
+    EventBusError,
     Failed,
     LifecycleError,
     PublishIncomplete,
 )
-from eventbus.events import Event, Topic, identity, info
+from eventbus.events import Event, Topic, info
+from eventbus.publishing.confirmation import Confirmation, PublishCounts
 from eventbus.publishing.durable import Durable
-from eventbus.publishing.waiting import TRANSIENT, PublishCounts, Waiting, give_up
+from eventbus.publishing.outbox import Outbox
 from eventbus.publishing.writing import Writing
 from eventbus.streams import Connections, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from eventbus.delivery import Durability
     from eventbus.publishing.durable import Start
-
-CHUNK: Final = 500
-"""Commands in one write. Larger ones gain nothing measurable and make the first wait for the last."""
-
-CHUNK_BYTES: Final = 1 << 20
-"""Bytes in one write, unless a single event is larger."""
 
 MOST_WRITINGS: Final = 1_000
 """Packed parts of commands that are kept, one for each class and topic: a program may make up topics for ever."""
@@ -65,8 +60,10 @@ class Publisher:
     Survives:
         BackendUnavailable and passing refusals (failover): `run` raises and is started again by the
         supervisor, with backoff; each publish is tried until its own deadline.
+    Cancellation:
+        Of `run`: what is under way goes on, and is answered all the same.
     Redis cost:
-        One XADD an event; those of one turn of the event loop share a write and a reply. What is to be
+        One XADD an event; those of one turn of the event loop share a write. What is to be
         more durable goes its own way (`Durable`), on connections that are opened when first needed.
     """
 
@@ -76,15 +73,12 @@ class Publisher:
         self._settings = settings
         self._topics = topics
         self._wire = Wire(connections, "publishing")
+        self._outbox = Outbox(self._wire, self.counts)
         self._writings: dict[tuple[type[Event], str | None], Writing] = {}
-        self._queue: deque[Waiting] = deque()
-        self._sent: list[Waiting] = []
-        self._wake = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._loop = asyncio.get_running_loop()
         self._closed = False
 
-    async def publish(
+    def publish(
         self,
         event: Event,
         *,
@@ -92,11 +86,15 @@ class Publisher:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
-    ) -> Published:
-        """Publish one event; see `EventBus.publish`."""
-        waiting = self._prepare(event, topic, headers, timeout)
-        self._enqueue([waiting], durability)
-        return await waiting.answer
+    ) -> Confirmation:
+        """Publish one event; see `EventBus.publish`. What is wrong with it the awaited confirmation raises."""
+        try:
+            confirmation = self._prepare(event, topic, headers, timeout)
+            self._enqueue((confirmation,), durability)
+        except EventBusError as error:
+            confirmation = Confirmation(self._loop, b"", "", "", 0)
+            confirmation.set_exception(error)
+        return confirmation
 
     async def publish_many(
         self,
@@ -109,69 +107,48 @@ class Publisher:
     ) -> list[Published]:
         """Publish many events; see `EventBus.publish_many`."""
         batch = list(events)
-        waiting = [self._prepare(event, topic, headers, timeout) for event in batch]
-        self._enqueue(waiting, durability)
-        return _complete(batch, waiting, await _answers(waiting))
+        confirmations = [self._prepare(event, topic, headers, timeout) for event in batch]
+        self._enqueue(confirmations, durability)
+        return _complete(batch, confirmations, await _answers(confirmations))
 
     async def run(self, alive: Alive) -> None:
-        """Write what is queued, for as long as the bus is open; raises what is to be tried again later."""
-        self._requeue(self._sent)
-        while True:
-            if not self._queue:
-                self._empty.set()
-                self._wake.clear()
-                await self._wake.wait()
-            await self.run_once()
-            alive()
-
-    async def run_once(self) -> None:
-        """Write one chunk and hand out its answers.
+        """Connect where there is something to be written, and look at what a write failed of.
 
         Raises:
-            BackendError: Some of it has to be tried again later; it is queued again, in its old order.
+            BackendError: What is to be tried again later; it is queued again, in its old order.
         """
-        await self._connect()
-        # Taken only now: whoever was given up or cancelled while it connected was told that nothing was written.
-        self._sent = chunk = self._take()
-        if not chunk:
-            return
-        answers = _Answers(chunk, self._settle)
-        lost: BackendUnavailable | BackendRefused | None = None
-        try:
-            self.counts.writes += 1
-            await self._wire.call([waiting.command for waiting in chunk], into=answers)
-        except (BackendUnavailable, BackendRefused) as error:
-            lost = error
-        finally:
-            # Also where it was cancelled: what is sent and unanswered then is for `run` or `abandon`.
-            rest = chunk[len(answers) :]
-            _mark_unanswered(rest, lost)
-            self._sent = [*answers.again, *rest]
-        self._requeue(self._sent)
-        if lost or answers.again:
-            await self._try_later(lost or answers.again[0].last)
+        self._outbox.resume(alive)
+        self._outbox.flush()
+        while True:
+            await self._outbox.stuck.wait()
+            self._outbox.stuck.clear()
+            await self.run_once()
+
+    async def run_once(self) -> None:
+        """Connect and write what waits for that; raises as `run`."""
+        if self._outbox.failure is None:
+            await self._connect()
+            self._outbox.flush()
+        if self._outbox.failure is not None:
+            self.counts.retries += 1
+            # A demoted primary keeps its connections: a new one finds the new primary. What is under way ends first.
+            await self._wire.close()
+            raise self._outbox.failure
 
     async def _connect(self) -> None:
-        if self._wire.connected:
-            return
         try:
             await self._wire.connect()
         except BackendError as error:
-            for waiting in self._queue:
-                waiting.last = error
-            await self._try_later(error)
+            self.counts.retries += 1
+            self._outbox.fail(error)
+            raise
 
     async def sweep(self, alive: Alive) -> None:
         """Give up publishes whose time is over. One timer for all: a timer each would cost more than the write."""
-        loop = asyncio.get_running_loop()
         while True:
             await anyio.sleep(SWEEP)
-            now = loop.time()
-            for waiting in (*self._sent, *self._queue):
-                if waiting.until <= now and not waiting.answer.done():
-                    waiting.maybe_written |= waiting in self._sent
-                    self.counts.given_up += 1
-                    give_up(waiting, "its time was over")
+            now = self._loop.time()
+            self._outbox.give_up(now, "its time was over")
             self.durable.sweep(now)
             alive()
 
@@ -179,29 +156,25 @@ class Publisher:
         """Refuse new publishes and wait until those under way have an answer or ran out of time."""
         self._closed = True
         with anyio.move_on_after(PUBLISH_TIMEOUT):
-            await self._empty.wait()
+            await self._outbox.empty.wait()
             await self.durable.emptied()
 
     async def abandon(self) -> None:
         """Answer everything that still waits, once the loops have ended, and disconnect."""
         self._closed = True
-        for waiting in (*self._sent, *self._queue):
-            give_up(waiting, "the bus was closed")
-        self._queue.clear()
-        self._empty.set()
+        self._outbox.abandon()
         await self.durable.abandon()
         await self._wire.close()
 
     # -- from an event to a queued command
 
-    def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> Waiting:
+    def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> Confirmation:
         if not isinstance(event, Event):
             raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
         chosen = None if topic is None else self._topics.register(topic).name
         writing = self._writings.get((type(event), chosen)) or self._begin_writing(type(event), chosen)
-        command = writing.command(event, headers)
-        loop = asyncio.get_running_loop()
-        return Waiting(command, identity(event).id, writing.topic, loop.time() + _seconds(timeout), loop.create_future())
+        command, event_id = writing.command(event, headers)
+        return Confirmation(self._loop, command, event_id, writing.topic, self._loop.time() + _seconds(timeout))
 
     def _begin_writing(self, event_class: type[Event], chosen: str | None) -> Writing:
         wanted = chosen or info(event_class).topic
@@ -209,91 +182,19 @@ class Publisher:
             name = event_class.__name__
             raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
         name, settings = self._topics.register(wanted).name, self._settings
-        writing = Writing(name, settings.prefix + name, source=f"/{settings.service}", max_bytes=settings.max_event_bytes)
+        writing = Writing(event_class, name, settings.prefix + name, source=f"/{settings.service}", max_bytes=settings.max_event_bytes)
         if len(self._writings) >= MOST_WRITINGS:
             self._writings.clear()
         self._writings[event_class, chosen] = writing
         return writing
 
-    def _enqueue(self, waiting: list[Waiting], durability: Durability | None) -> None:
+    def _enqueue(self, confirmations: Sequence[Confirmation], durability: Durability | None) -> None:
         if self._closed:
             raise LifecycleError("the bus is closed: publish before it is, or open a new one")
         if durability is not None:
-            self.durable.enqueue(waiting, durability)
-            return
-        self._queue.extend(waiting)
-        if waiting:
-            self._empty.clear()
-            self._wake.set()
-
-    # -- from the queue to Redis
-
-    def _take(self) -> list[Waiting]:
-        chunk: list[Waiting] = []
-        size = 0
-        while self._queue and len(chunk) < CHUNK:
-            waiting = self._queue.popleft()
-            if waiting.answer.done():  # cancelled by its caller, or out of time
-                continue
-            size += len(waiting.command)
-            if chunk and size > CHUNK_BYTES:
-                self._queue.appendleft(waiting)
-                break
-            chunk.append(waiting)
-        return chunk
-
-    def _settle(self, waiting: Waiting, reply: bytes | BackendRefused) -> bool:
-        """Hand out one answer; False when the event has to be sent again."""
-        if isinstance(reply, bytes):
-            self.counts.published += 1
-            if not waiting.answer.done():
-                waiting.answer.set_result(Published(waiting.event_id, waiting.topic, reply.decode()))
-            return True
-        error = waiting.last = BackendRefused(f"publishing to topic {waiting.topic!r}: {reply}", code=reply.code)
-        if error.code in TRANSIENT:
-            return False
-        self.counts.refused += 1
-        if waiting.maybe_written:
-            give_up(waiting, "an earlier try had no answer")
-        elif not waiting.answer.done():
-            waiting.answer.set_exception(error)
-        return True
-
-    def _requeue(self, waiting: list[Waiting]) -> None:
-        self._queue.extendleft(reversed(waiting))
-        self._sent = []
-
-    async def _try_later(self, error: BackendError | None) -> NoReturn:
-        self.counts.retries += 1
-        if isinstance(error, BackendRefused):
-            # A demoted primary keeps its connections: a new one finds the new primary.
-            await self._wire.close()
-        raise error or BackendUnavailable("publishing: no answer")
-
-
-class _Answers(list[Any]):
-    """The replies to one write, each handed out as it comes: whoever awaits it is spared a turn of the event loop.
-
-    Args:
-        chunk: What was written.
-        settle: Takes a publish and its reply; False when the event has to be sent again.
-
-    Attributes:
-        again: What has to be sent again.
-    """
-
-    def __init__(self, chunk: list[Waiting], settle: Callable[[Waiting, Any], bool]) -> None:
-        super().__init__()
-        self._chunk = chunk
-        self._settle = settle
-        self.again: list[Waiting] = []
-
-    def append(self, reply: Any) -> None:
-        """Take the next reply."""
-        waiting = self._chunk[len(self)]
-        super().append(reply)
-        if not self._settle(waiting, reply):
-            self.again.append(waiting)
+            self.durable.enqueue(confirmations, durability)
+        elif confirmations:
+            self._outbox.add(confirmations)
 
 
 def _seconds(timeout: object) -> float:
@@ -302,37 +203,30 @@ def _seconds(timeout: object) -> float:
     return min(timeout, LONGEST)
 
 
-def _mark_unanswered(rest: list[Waiting], lost: BackendUnavailable | BackendRefused | None) -> None:
-    """Note what is known of a write without answer; None for the error where it was cancelled."""
-    maybe_written = lost is None or (isinstance(lost, BackendUnavailable) and lost.maybe_executed)
-    for waiting in rest:
-        waiting.last = lost or waiting.last
-        waiting.maybe_written |= maybe_written
-
-
-async def _answers(waiting: list[Waiting]) -> list[Published | BaseException]:
+async def _answers(confirmations: Sequence[Confirmation]) -> list[Published | BaseException]:
     """Wait for all of them. Those of one write are answered together, so that only the first of them wakes anybody."""
     try:
-        for each in waiting:
-            if not each.answer.done():
-                _ = await asyncio.wait([each.answer])
+        for each in confirmations:
+            if not each.done():
+                with suppress(EventBusError):
+                    _ = await each
     except asyncio.CancelledError:
-        for each in waiting:
-            _ = each.answer.cancel()
+        for each in confirmations:
+            _ = each.cancel()
         raise
-    return [each.answer.exception() or each.answer.result() for each in waiting]
+    return [each.exception() or each.result() for each in confirmations]
 
 
-def _complete(batch: list[Event], waiting: list[Waiting], answers: list[Published | BaseException]) -> list[Published]:
+def _complete(batch: list[Event], confirmations: Sequence[Confirmation], answers: list[Published | BaseException]) -> list[Published]:
     written = [answer for answer in answers if isinstance(answer, Published)]
     if len(written) == len(batch):
         return written
     unfit = next((answer for answer in answers if isinstance(answer, ConfigurationError)), None)
-    if unfit is not None and not written and not any(each.maybe_written for each in waiting):
+    if unfit is not None and not written and not any(each.maybe_written for each in confirmations):
         raise unfit
     failed = [
         (each, Failed(index, batch[index], answer if isinstance(answer, BackendError) else BackendRefused(str(answer), code="ERR")))
-        for index, (each, answer) in enumerate(zip(waiting, answers, strict=True))
+        for index, (each, answer) in enumerate(zip(confirmations, answers, strict=True))
         if isinstance(answer, BackendError | ConfigurationError)
     ]
     raise PublishIncomplete(

@@ -4,55 +4,65 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventbus.events import encode
+from eventbus.events import check_size, encode, info, parts
 from eventbus.streams import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from eventbus.events import Event
 
-ID: Final = 3
-TIME: Final = 9
-DATA: Final = 11  # where they stand in an entry whose publisher gave a time
+WORDS: Final = 15
+"""Of a command without further attributes: XADD, the key and `*`, and six names with their values."""
 
 
 class Writing:
     """How events of one class are written to one topic.
 
     Args:
+        event_class: The events' class.
         topic: The topic's name.
         stream: Its key.
         source: Who publishes.
         max_bytes: Largest entry.
     """
 
-    def __init__(self, topic: str, stream: str, *, source: str, max_bytes: int) -> None:
+    def __init__(self, event_class: type[Event], topic: str, stream: str, *, source: str, max_bytes: int) -> None:
         self.topic = topic
         self._stream = stream
         self._source = source
         self._max_bytes = max_bytes
-        self._constant: tuple[bytes, bytes, bytes] | None = None
+        kind = info(event_class).type
+        self._before_id = _words("XADD", stream, "*", "specversion", "1.0", "id")
+        self._before_time = _words("type", kind, "source", source, "time")
+        self._before_data = _words("data")
+        names = ("specversion", "1.0", "id", "type", kind, "source", source, "time", "data")
+        self._constant_bytes = _size(names)
 
-    def command(self, event: Event, headers: Mapping[str, str] | None) -> bytes:
-        """The XADD of one event.
+    def command(self, event: Event, headers: Mapping[str, str] | None) -> tuple[bytes, str]:
+        """The XADD of one event, and the event's id.
 
         Raises:
             EncodeError: As `encode`.
         """
-        fields = encode(event, source=self._source, headers=headers, max_bytes=self._max_bytes)
-        if len(fields) <= DATA or fields[TIME - 1] != b"time":
-            return pack(b"XADD", self._stream, b"*", *fields)
-        if self._constant is None:
-            head: tuple[str | bytes, ...] = (b"XADD", self._stream, b"*", *fields[:ID])
-            self._constant = (_words(*head), _words(*fields[ID + 1 : TIME]), _words(*fields[TIME + 1 : DATA]))
-        before, between, after = self._constant
-        made, time, data, rest = fields[ID], fields[TIME], fields[DATA], fields[DATA + 1 :]
-        return b"*%d\r\n%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n%b" % (
-            3 + len(fields), before, len(made), made, between, len(time), time, after, len(data), data, _words(*rest) if rest else b"",
+        identity, data, rest = parts(event, headers)
+        if not identity.time:  # it came from a publisher that gave none
+            fields = encode(event, source=self._source, headers=headers, max_bytes=self._max_bytes)
+            return pack("XADD", self._stream, "*", *fields), identity.id
+        made, time = identity.id.encode(), identity.time.encode()
+        size = self._constant_bytes + len(made) + len(time) + len(data) + (_size(rest) if rest else 0)
+        check_size(event, size, self._max_bytes)
+        command = b"*%d\r\n%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n%b" % (
+            WORDS + len(rest), self._before_id, len(made), made, self._before_time, len(time), time,
+            self._before_data, len(data), data, _words(*rest) if rest else b"",
         )  # fmt: skip
+        return command, identity.id
 
 
-def _words(*words: str | bytes) -> bytes:
+def _size(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def _words(*words: str) -> bytes:
     """A part of a command."""
     return pack(*words).partition(b"\r\n")[2]

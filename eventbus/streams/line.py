@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import hiredis
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
-    from eventbus.errors import BackendError
+    from eventbus.errors import BackendError, BackendRefused
+
+    Take: TypeAlias = Callable[[list[Any]], None]
+    """Takes the next replies."""
 
 SLOWEST_LINK: Final = 100_000
 """Bytes a second at which a write still counts as going on."""
@@ -30,23 +34,36 @@ _NOTHING: Final = object()
 
 
 class Exchange:
-    """Commands that were sent together, and the replies to them so far."""
+    """Commands that were sent together.
 
-    __slots__ = ("_left", "_over", "due", "patience", "replies")
+    Args:
+        wanted: How many replies there will be.
+        take: Called with the replies that came, in order, as often as some came.
+        patience: As in `Line.send`.
+        due: The event loop's time at which the first reply must have come.
+    """
 
-    def __init__(self, wanted: int, replies: list[Any], *, patience: float, due: float) -> None:
+    __slots__ = ("_left", "_over", "_take", "due", "patience")
+
+    def __init__(self, wanted: int, take: Take, *, patience: float, due: float) -> None:
         self._left = wanted
+        self._take = take
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.replies = replies
         self.patience = patience
         self.due = due
 
-    def take(self, reply: Any) -> bool:
-        """Take the next reply; whether it was the last."""
-        self.replies.append(reply)
-        self._left -= 1
-        if self._left == 0 and not self._over.done():  # its caller may have been cancelled
+    def hand_out(self, replies: list[Any]) -> list[Any]:
+        """Hand out what is for this exchange; returns the rest, which is for those behind it."""
+        mine, rest = (replies, []) if len(replies) <= self._left else (replies[: self._left], replies[self._left :])
+        self._left -= len(mine)
+        self._take(mine)
+        if self.complete and not self._over.done():  # its caller may have been cancelled
             self._over.set_result(None)
+        return rest
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reply came."""
         return self._left == 0
 
     def fail(self, error: BackendError) -> None:
@@ -82,7 +99,7 @@ class Line(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         # Kept, since redis-py forgets it when it closes it after an error.
         self._transport: WriteTransport = connection._writer.transport  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING, replyError=partial(_refused, doing))
         self._exchanges: deque[Exchange] = deque()
         self._silence = Silence(self._loop, self._due, self._give_up)
         self._before: BaseProtocol = self._transport.get_protocol()
@@ -91,12 +108,12 @@ class Line(asyncio.Protocol):
         self.lost: Exception | None = None
         self.received = 0
 
-    def send(self, commands: Sequence[bytes], replies: list[Any], *, patience: float) -> Exchange:
+    def send(self, commands: Sequence[bytes], take: Take, *, patience: float) -> Exchange:
         """Write commands.
 
         Args:
             commands: Packed.
-            replies: What their replies are added to, error answers as `BackendRefused`.
+            take: Called with their replies, in order, as often as some came; error answers are `BackendRefused`.
             patience: Seconds of silence after which the whole line is given up, counted from the write, from the
                 answer before and from whatever came last.
 
@@ -107,7 +124,7 @@ class Line(asyncio.Protocol):
             raise translate(self.lost, self._doing, maybe_executed=False)
         self._transport.writelines(commands)
         written = self._loop.time() + self._transport.get_write_buffer_size() / SLOWEST_LINK
-        exchange = Exchange(len(commands), replies, patience=patience, due=written + patience)
+        exchange = Exchange(len(commands), take, patience=patience, due=written + patience)
         self._exchanges.append(exchange)
         self._silence.expect()
         return exchange
@@ -136,25 +153,32 @@ class Line(asyncio.Protocol):
         """Hand out what came."""
         self._silence.heard()
         self.received += len(data)
+        replies: list[Any] = []
+        broken: Exception | None = self._parse(data, replies)
+        while replies and self._exchanges:
+            first = self._exchanges[0]
+            replies = first.hand_out(replies)
+            if first.complete:
+                _ = self._exchanges.popleft()
+        if replies:
+            broken = broken or hiredis.ProtocolError("an answer that nobody asked for")
+        if broken is not None:
+            self._give_up(broken)
+
+    def _parse(self, data: bytes, replies: list[Any]) -> Exception | None:
+        """Add what is whole by now; returns why nothing more can be understood."""
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not _NOTHING:
-                self._answer(reply)
+                replies.append(reply)
         except hiredis.HiredisError as error:
-            self._give_up(error)
+            return error
+        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
         self._end(exc or EOFError("the server closed the connection"))
         self._before.connection_lost(exc)
-
-    def _answer(self, reply: Any) -> None:
-        if not self._exchanges:
-            raise hiredis.ProtocolError("an answer that nobody asked for")
-        if isinstance(reply, hiredis.ReplyError):
-            reply = refused(reply, self._doing)
-        if self._exchanges[0].take(reply):
-            _ = self._exchanges.popleft()
 
     # -- its end
 
@@ -174,6 +198,10 @@ class Line(asyncio.Protocol):
         self._silence.stop()
         while self._exchanges:
             self._exchanges.popleft().fail(translate(error, self._doing))
+
+
+def _refused(doing: str, text: str) -> BackendRefused:
+    return refused(hiredis.ReplyError(text), doing)
 
 
 class Silence:

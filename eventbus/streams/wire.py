@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from eventbus.streams.connections import Connections
+    from eventbus.streams.line import Take
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds of silence after which a connection is given up. Well below a lease, so that a black hole costs a
@@ -112,10 +113,29 @@ class Wire:
             self._tell_refused(self._note_unanswered(asked))
         return replies
 
+    def send(self, commands: Sequence[bytes], take: Take) -> asyncio.Future[None]:
+        """Write packed commands on the connection that is open, without waiting for anything.
+
+        It tells neither `waited` nor `refused`.
+
+        Args:
+            commands: Commands made by `pack`.
+            take: Called with their replies, as often as some came; an error answer is a `BackendRefused`.
+
+        Returns:
+            Done after the last reply; raises BackendUnavailable where not every reply came.
+
+        Raises:
+            BackendUnavailable: No connection is open. Nothing was sent.
+        """
+        if self._line is None:
+            raise BackendUnavailable(f"{self._doing}: there is no connection", maybe_executed=False)
+        return self._line.send(commands, take, patience=self._silence).awaited
+
     async def _exchange(self, line: Line, commands: Sequence[bytes], replies: list[Any], timeout: float | None) -> bool:
         """Whether they were answered by a server that can do the work."""
         try:
-            await line.send(commands, replies, patience=self._silence if timeout is None else timeout).awaited
+            await line.send(commands, replies.extend, patience=self._silence if timeout is None else timeout).awaited
         except BackendUnavailable:
             await self._drop(line)
             raise

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from eventbus.delivery import Ended, Ending
 from eventbus.events.identity import new_identity
+from eventbus.publishing.outbox import Outbox
 from eventbus.streams import Beaten, Destination, Moved
 from eventbus.streams.packing import packed
 
@@ -259,13 +260,18 @@ def _trims_pending(bus: Bus) -> Bus:
 
 
 def _fresh_ids(bus: Bus) -> Bus:
-    class FreshIds(bus.publisher_class):
-        def _requeue(self, waiting):
-            for each in waiting:
+    class FreshIds(Outbox):
+        def _requeue(self, again):
+            for each in again:
                 each.command = each.command.replace(each.event_id.encode(), new_identity().id.encode())
-            super()._requeue(waiting)
+            super()._requeue(again)
 
-    return type("PlantedBus", (bus,), {"publisher_class": FreshIds})
+    class Publisher(bus.publisher_class):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._outbox = FreshIds(self._wire, self.counts)
+
+    return type("PlantedBus", (bus,), {"publisher_class": Publisher})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,12 @@ import pytest
 
 from eventbus.consuming.in_hand import InHand
 from eventbus.consuming.work import Work
-from eventbus.delivery import Context, Delivery, Policy, Retry, Surroundings, Topics, check_arguments, resolve_settings
+from eventbus.delivery import Context, Delivery, Policy, Retry, Surroundings, check_arguments, resolve_settings
 from eventbus.delivery.handlers import inspect_handler
 from eventbus.errors import BackendUnavailable, ConfigurationError
-from eventbus.publishing import Publisher
-from eventbus.publishing.publisher import CHUNK_BYTES
-from eventbus.streams import Address, Connections
+from eventbus.streams import Address
 from eventbus.supervision import Loop, stop_on_signals
-from tests.support.entries import SETTINGS, delivery
+from tests.support.entries import delivery
 from tests.support.events import OrderCreated
 
 SECRET = "s3cret"
@@ -76,30 +74,6 @@ async def test_readers_that_were_cancelled_while_waiting_take_no_turn():
     finally:
         new.cancel()
         await asyncio.gather(new, return_exceptions=True)
-
-
-async def test_abandon_says_maybe_for_a_write_under_way():
-    class Hanging:
-        connected = True
-
-        async def call(self, commands, *, into):
-            await asyncio.Event().wait()
-
-        async def close(self):
-            pass
-
-    publisher = Publisher(Connections(Address.parse("redis://nowhere"), name="x"), SETTINGS, Topics())
-    publisher._wire = Hanging()
-    publish = asyncio.ensure_future(publisher.publish(OrderCreated(order_id="1")))
-    run = asyncio.ensure_future(publisher.run(lambda: None))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    run.cancel()
-    await asyncio.gather(run, return_exceptions=True)
-    await publisher.abandon()
-    with pytest.raises(BackendUnavailable) as caught:
-        await publish
-    assert caught.value.maybe_executed
 
 
 @pytest.mark.parametrize("name", ["PREFIX", "SERVICE"])
@@ -177,28 +151,6 @@ async def test_an_outage_that_follows_a_defect_is_said(caplog):
 
     await Loop("x", body).supervise(NoDelay())
     assert "waits for Redis" in caplog.text
-
-
-async def test_a_write_is_bounded_by_its_bytes():
-    """CHUNK_BYTES: "Bytes in one write, unless a single event is larger" - it is up to that plus one event."""
-    writes = []
-
-    class Taking:
-        connected = True
-
-        async def call(self, commands, *, into):
-            writes.append(sum(map(len, commands)))
-            for _ in commands:
-                into.append(b"1-0")
-
-    publisher = Publisher(Connections(Address.parse("redis://nowhere"), name="x"), SETTINGS, Topics())
-    publisher._wire = Taking()
-    tasks = [asyncio.ensure_future(publisher.publish(OrderCreated(order_id="x" * 400_000))) for _ in range(2)]
-    await asyncio.sleep(0)
-    await publisher.run_once()
-    await publisher.run_once()
-    await asyncio.gather(*tasks)
-    assert max(writes) <= CHUNK_BYTES
 
 
 def test_port_0_is_refused():

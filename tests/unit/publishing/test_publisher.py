@@ -1,16 +1,20 @@
-"""From a queue to Redis: sizes of writes, order, and what is known about an event whose answer did not come."""
+"""From a publish to Redis: sizes of writes, order, and what is known about an event whose answer did not come."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 
+from eventbus import EventBus
 from eventbus.delivery import Topics
-from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, LifecycleError, PublishIncomplete
+from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, EncodeError, LifecycleError, PublishIncomplete
 from eventbus.publishing import Publisher
-from eventbus.publishing.publisher import CHUNK, CHUNK_BYTES, TRANSIENT
+from eventbus.publishing.confirmation import TRANSIENT
+from eventbus.publishing.outbox import CHUNK, CHUNK_BYTES, MOST_WRITES
 from eventbus.streams import Address, Connections
 from tests.support.entries import SETTINGS
 from tests.support.events import OrderCreated, orders
@@ -24,48 +28,74 @@ def refusal(code):
 
 
 class Server:
-    """A wire whose server answers each command with an entry id, unless it was told otherwise."""
+    """A wire whose server answers a write with entry ids after a turn of the event loop, or when the test says so."""
 
     def __init__(self):
         self.writes = []
-        self.answers = []
+        self.under_way = []
         self.closed = 0
         self.connected = True
-        self.connecting = None
-        self.hanging = None
-        self.asked = asyncio.Event()
-
-    def answer(self, *replies, then=None):
-        """Answer one write with these replies, and then fail."""
-        self.answers.append((replies, then))
+        self.connecting = asyncio.Event()
+        self.connecting.set()
+        self.asked_to_connect = asyncio.Event()
+        self.cannot_connect = None
+        self.answers = True
+        self.breaks = None
 
     async def connect(self):
-        self.asked.set()
+        self.asked_to_connect.set()
         await self.connecting.wait()
+        if self.cannot_connect:
+            raise self.cannot_connect
         self.connected = True
 
-    async def call(self, commands, *, into):
+    def send(self, commands, take):
+        if self.breaks:
+            self.connected = False
+            raise self.breaks
         self.writes.append(list(commands))
-        replies, error = self.answers.pop(0) if self.answers else ([b"1-%d" % number for number in range(len(commands))], None)
-        if self.hanging:
-            for reply in replies[: self.hangs_after]:
-                into.append(reply)
-            self.asked.set()
-            await self.hanging.wait()
-        self.asked.set()
-        for reply in replies[len(into) :]:
-            into.append(reply)
-        if error:
-            raise error
+        over = asyncio.get_running_loop().create_future()
+        self.under_way.append((len(commands), take, over))
+        if self.answers:
+            asyncio.get_running_loop().call_soon(self.answer, *(b"1-%d" % number for number in range(len(commands))))
+        return over
 
-    hangs_after = 0
+    def answer(self, *replies):
+        """Answer the first write that waits, as far as there are replies."""
+        count, take, over = self.under_way.pop(0)
+        take(list(replies))
+        if len(replies) < count:
+            self.under_way.insert(0, (count - len(replies), take, over))
+        elif not over.done():
+            over.set_result(None)
+
+    def lose(self, error):
+        """The connection ends with all that is under way."""
+        self.connected = False
+        for _, _, over in self.under_way:
+            if not over.done():
+                over.set_exception(error)
+        self.under_way.clear()
 
     async def close(self):
         self.closed += 1
+        while self.under_way and not self.under_way[0][2].done():
+            await asyncio.wait([self.under_way[0][2]])
+        self.connected = False
 
     def ids(self, *, write):
         """The order ids of one write, as they stand in its commands."""
         return [command.partition(b'"order_id":"')[2].partition(b'"')[0].decode() for command in self.writes[write]]
+
+    @property
+    def all_ids(self):
+        return [self.ids(write=number) for number in range(len(self.writes))]
+
+
+async def turns(number=6):
+    """Let the event loop turn."""
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 class Desk:
@@ -73,13 +103,37 @@ class Desk:
 
     def __init__(self):
         self.publisher = Publisher(Connections(Address.parse("redis://nowhere"), name="test"), SETTINGS, Topics())
-        self.server = self.publisher._wire = Server()
+        self.server = self.publisher._wire = self.publisher._outbox._wire = Server()
 
     async def publish(self, *events, **options):
-        """Start to publish; the tasks have queued their events."""
-        tasks = [asyncio.ensure_future(self.publisher.publish(event, **options)) for event in events]
+        """Publish events, and let the turn of the event loop end."""
+        confirmations = [self.publisher.publish(event, **options) for event in events]
         await asyncio.sleep(0)
-        return tasks
+        return confirmations
+
+    async def failure(self, error=BackendUnavailable):
+        """What the publisher's loop ends with."""
+        with pytest.raises(error) as caught:
+            await self.publisher.run_once()
+        return caught.value
+
+    def resume(self, *, connected=True):
+        """What the loop does when it is started again, in a world where it connects at once."""
+        self.server.connected = connected
+        self.publisher._outbox.resume(lambda: None)
+        self.publisher._outbox.flush()
+
+
+@pytest.fixture
+async def desk():
+    return Desk()
+
+
+@pytest.fixture
+async def slow(desk):
+    """A desk whose server answers when the test says so."""
+    desk.server.answers = False
+    return desk
 
 
 @asynccontextmanager
@@ -92,163 +146,310 @@ async def at_work(body):
     await asyncio.gather(task, return_exceptions=True)
 
 
-# -- the size of a write
+# -- what travels together
 
 
-async def test_a_write_has_a_bounded_number_of_commands_in_order():
+async def test_what_is_published_in_one_turn_of_the_event_loop_is_one_write(desk):
+    """One command each would cost fourteen times as much."""
+    records = await asyncio.gather(*map(desk.publisher.publish, orders(20)))
+    assert [record.entry_id for record in records] == [f"1-{number}" for number in range(20)]
+    assert (desk.publisher.counts.published, desk.publisher.counts.writes) == (20, 1)
+
+
+async def test_whoever_publishes_one_after_the_other_waits_for_no_turn(desk):
+    """Nobody would join them: the second is written in the call."""
+    await desk.publisher.publish(orders(1)[0])
+    await turns()
+    desk.publisher.publish(orders(1)[0])
+    assert len(desk.server.writes) == 2
+
+
+async def test_a_write_has_a_bounded_number_of_commands_in_order(desk):
     """The first does not wait for the last of thousands."""
-    desk = Desk()
-    tasks = await desk.publish(*orders(2 * CHUNK + 1))
-    for _ in range(3):
-        await desk.publisher.run_once()
+    records = await asyncio.gather(*map(desk.publisher.publish, orders(2 * CHUNK + 1)))
     assert [len(write) for write in desk.server.writes] == [CHUNK, CHUNK, 1]
-    assert [each for write in range(3) for each in desk.server.ids(write=write)] == [f"o-{n}" for n in range(2 * CHUNK + 1)]
-    records = await asyncio.gather(*tasks)
+    assert [each for write in desk.server.all_ids for each in write] == [f"o-{n}" for n in range(2 * CHUNK + 1)]
     assert len({record.event_id for record in records}) == len(records)
     assert (desk.publisher.counts.published, desk.publisher.counts.writes) == (2 * CHUNK + 1, 3)
 
 
-async def test_an_answer_is_handed_out_as_it_comes():
-    """Whoever awaits the first does not wait for the last, nor for the publisher's turn."""
-    desk = Desk()
-    desk.server.hanging, desk.server.hangs_after = asyncio.Event(), 2
-    tasks = await desk.publish(*orders(3))
-    write = asyncio.ensure_future(desk.publisher.run_once())
-    await desk.server.asked.wait()
-    assert [(await task).entry_id for task in tasks[:2]] == ["1-0", "1-1"]
-    assert not tasks[2].done()
-    desk.server.hanging.set()
-    await write
-    assert (await tasks[2]).entry_id == "1-2"
+async def test_a_full_write_does_not_wait_for_the_end_of_the_turn(slow):
+    """Redis works on it while the rest is encoded."""
+    for event in orders(CHUNK):
+        slow.publisher.publish(event)
+    assert [len(write) for write in slow.server.writes] == [CHUNK]
+
+
+async def test_few_writes_are_under_way_at_a_time(slow):
+    """The others wait here, where they can still be cancelled, and not in a socket."""
+    confirmations = await slow.publish(*orders(4 * CHUNK))
+    assert len(slow.server.writes) == MOST_WRITES
+    slow.server.answer(*[b"1-1"] * CHUNK)
+    await turns()
+    assert len(slow.server.writes) == MOST_WRITES + 1
+    assert [each.done() for each in confirmations] == [True] * CHUNK + [False] * 3 * CHUNK
+
+
+@pytest.mark.parametrize(("others", "writes"), [(4, 1), (5, 2)])
+async def test_while_a_write_is_under_way_the_next_waits_for_half_as_much(slow, others, writes):
+    """Or until the first is answered: whoever was waiting for that joins."""
+    await slow.publish(*orders(10))
+    await slow.publish(*orders(others))
+    assert len(slow.server.writes) == writes
+    slow.server.answer(*[b"1-1"] * 10)
+    await turns()
+    assert [len(write) for write in slow.server.writes] == [10, others]
 
 
 @pytest.mark.parametrize("size", [CHUNK_BYTES // 20, CHUNK_BYTES // 6, CHUNK_BYTES // 2 - 1_000])  # an order holds its id twice
-async def test_a_write_ends_before_the_event_that_would_not_fit(size):
-    """Large events do not pile up in memory."""
-    desk = Desk()
-    tasks = await desk.publish(*(OrderCreated(order_id="x" * size) for _ in range(30)))
-    while not all(task.done() for task in tasks):
-        await desk.publisher.run_once()
-        await asyncio.sleep(0)
+async def test_a_write_ends_before_the_event_that_would_not_fit(desk, size):
+    """Large events do not pile up in a socket."""
+    await asyncio.gather(*(desk.publisher.publish(OrderCreated(order_id="x" * size)) for _ in range(30)))
     largest = max(map(len, desk.server.writes[0]))
     assert all(sum(map(len, write)) <= CHUNK_BYTES for write in desk.server.writes)
     assert all(sum(map(len, write)) + largest > CHUNK_BYTES for write in desk.server.writes[:-1])
     assert sum(map(len, desk.server.writes)) == 30
 
 
-async def test_with_nothing_to_write_nothing_is_written():
+async def test_with_nothing_to_write_nothing_is_written(desk):
     """Not even an empty pipeline."""
-    desk = Desk()
-    await desk.publisher.run_once()
+    desk.publisher._outbox.flush()
     assert await desk.publisher.publish_many([]) == []
     assert desk.server.writes == []
 
 
-async def test_a_publish_that_was_cancelled_before_its_write_is_not_written():
+async def test_a_publish_that_was_cancelled_before_its_write_is_not_written(desk):
     """The others go on."""
-    desk = Desk()
-    first, second = await desk.publish(*orders(2))
+    first, second = map(desk.publisher.publish, orders(2))
     first.cancel()
-    await asyncio.sleep(0)
-    await desk.publisher.run_once()
-    assert desk.server.ids(write=0) == ["o-1"]
     assert (await second).entry_id == "1-0"
+    assert desk.server.all_ids == [["o-1"]]
 
 
-async def test_a_publish_that_was_cancelled_under_way_does_not_disturb_the_others():
+async def test_a_publish_that_was_cancelled_under_way_does_not_disturb_the_others(slow):
     """Its answer has nobody to go to."""
-    desk = Desk()
-    desk.server.hanging = asyncio.Event()
-    first, second = await desk.publish(*orders(2))
-    async with at_work(desk.publisher.run):
-        await desk.server.asked.wait()
-        first.cancel()
-        desk.server.hanging.set()
-        assert (await second).entry_id == "1-1"
+    first, second = await slow.publish(*orders(2))
+    first.cancel()
+    slow.server.answer(b"1-0", b"1-1")
+    assert (await second).entry_id == "1-1"
+
+
+# -- what publish returns
+
+
+async def by_task(publish, event):
+    return await asyncio.create_task(publish(event))
+
+
+async def by_group(publish, event):
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(publish(event))
+    return task.result()
+
+
+async def by_anyio(publish, event):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(publish, event)
+    return await publish(event)
+
+
+async def by_waiting_for(publish, event):
+    return await asyncio.wait_for(publish(event), 5)
+
+
+@pytest.mark.parametrize("by", [by_task, by_group, by_anyio, by_waiting_for])
+async def test_what_publish_returns_is_taken_like_any_coroutine(desk, by):
+    """Though it is a future."""
+    assert (await by(desk.publisher.publish, *orders(1))).entry_id == "1-0"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_task_that_awaits_a_publish_can_be_cancelled(slow, begun):
+    """Before its first step, too."""
+    confirmation = slow.publisher.publish(*orders(1))
+    task = asyncio.create_task(confirmation)
+    if begun:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert confirmation.cancelled() is begun
+
+
+async def test_a_task_hears_what_a_publish_failed_of(desk):
+    """As whoever awaits it."""
+    with pytest.raises(EncodeError, match="str is no event"):
+        await asyncio.create_task(desk.publisher.publish("no event"))
+
+
+def test_frameworks_see_an_asynchronous_function():
+    """They call it on the event loop, and not in a thread."""
+    bus = EventBus("redis://nowhere", service="x")
+    assert asyncio.iscoroutinefunction(bus.publish)
+    assert inspect.iscoroutinefunction(bus.publish_many)
+
+
+async def test_what_is_wrong_with_one_event_is_no_matter_of_the_others(desk):
+    """A gather hears it in its place."""
+    answers = await asyncio.gather(*map(desk.publisher.publish, [*orders(1), "no event", *orders(1)]), return_exceptions=True)
+    assert [type(answer).__name__ for answer in answers] == ["Published", "EncodeError", "Published"]
 
 
 # -- answers
 
 
-async def test_each_answer_goes_to_its_own_event():
+async def test_an_answer_is_handed_out_as_it_comes(slow):
+    """Whoever awaits the first does not wait for the last."""
+    first, second, third = await slow.publish(*orders(3))
+    slow.server.answer(b"1-0", b"1-1")
+    assert [(await each).entry_id for each in (first, second)] == ["1-0", "1-1"]
+    assert not third.done()
+    slow.server.answer(b"1-2")
+    assert (await third).entry_id == "1-2"
+
+
+async def test_each_answer_goes_to_its_own_event(slow):
     """A refusal of one is no matter of its neighbours."""
-    desk = Desk()
-    tasks = await desk.publish(*orders(3))
-    desk.server.answer(b"7-0", refusal("OOM"), b"7-1")
-    await desk.publisher.run_once()
-    one, two, three = await asyncio.gather(*tasks, return_exceptions=True)
+    confirmations = await slow.publish(*orders(3))
+    slow.server.answer(b"7-0", refusal("OOM"), b"7-1")
+    one, two, three = await asyncio.gather(*confirmations, return_exceptions=True)
     assert (one.entry_id, three.entry_id) == ("7-0", "7-1")
     assert (type(two), two.code) == (BackendRefused, "OOM")
     assert "topic 'orders'" in str(two)
-    assert (desk.publisher.counts.published, desk.publisher.counts.refused, desk.server.closed) == (2, 1, 0)
+    assert (slow.publisher.counts.published, slow.publisher.counts.refused, slow.server.closed) == (2, 1, 0)
+
+
+async def test_the_loop_hears_of_each_write_that_went_well(desk):
+    """Its supervisor forgets earlier failures then, and not before."""
+    heard = []
+    task = asyncio.ensure_future(desk.publisher.run(lambda: heard.append(1)))
+    await turns()
+    assert heard == []
+    await desk.publisher.publish(*orders(1))
+    await turns()
+    assert heard == [1]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.parametrize("code", sorted(TRANSIENT))
-async def test_a_passing_refusal_is_tried_again_on_a_new_connection(code):
+async def test_a_passing_refusal_is_tried_again_on_a_new_connection(slow, code):
     """A demoted primary keeps its connections; a new one finds the new primary."""
-    desk = Desk()
-    tasks = await desk.publish(*orders(3))
-    desk.server.answer(b"7-0", refusal(code), b"7-1")
-    with pytest.raises(BackendRefused) as caught:
-        await desk.publisher.run_once()
-    assert (caught.value.code, desk.server.closed) == (code, 1)
-    assert [task.done() for task in tasks] == [False] * 3  # two of them have their answers and not had their turn
-    await desk.publisher.run_once()
-    assert desk.server.ids(write=1) == ["o-1"]
-    assert [(await task).entry_id for task in tasks] == ["7-0", "1-0", "7-1"]
+    confirmations = await slow.publish(*orders(3))
+    slow.server.answer(b"7-0", refusal(code), b"7-1")
+    await turns()
+    assert (await slow.failure(BackendRefused)).code == code
+    assert (slow.server.closed, slow.publisher.counts.retries) == (1, 1)
+    assert [each.done() for each in confirmations] == [True, False, True]
+    slow.server.answers = True
+    async with at_work(slow.publisher.run):
+        assert [(await each).entry_id for each in confirmations] == ["7-0", "1-0", "7-1"]
+    assert slow.server.ids(write=1) == ["o-1"]
 
 
-async def test_what_is_tried_again_comes_before_what_was_published_since():
+async def test_what_is_under_way_ends_before_a_connection_is_given_up(slow):
+    """Else it would be written twice; and the order is kept."""
+    confirmations = await slow.publish(*orders(CHUNK + 300))
+    slow.server.answer(refusal("READONLY"), *[b"7-0"] * (CHUNK - 1))
+    await turns()
+    failing = asyncio.ensure_future(slow.failure(BackendRefused))
+    await turns()
+    assert not failing.done()
+    slow.server.answer(*[b"8-0"] * 299, refusal("READONLY"))
+    await failing
+    slow.resume()
+    assert slow.server.ids(write=2) == ["o-0", f"o-{CHUNK + 299}"]
+    slow.server.answer(b"9-0", b"9-1")
+    assert len(await asyncio.gather(*confirmations)) == CHUNK + 300
+
+
+async def test_while_something_failed_nothing_else_is_written(slow):
+    """It would come before what was published earlier."""
+    await slow.publish(*orders(1))
+    slow.server.answer(refusal("BUSY"))
+    await turns()
+    await slow.publish(*orders(2))
+    assert slow.server.all_ids == [["o-0"]]
+    await slow.failure(BackendRefused)
+    slow.resume()
+    assert slow.server.all_ids == [["o-0"], ["o-0", "o-0", "o-1"]]
+    await slow.publisher.abandon()
+
+
+async def test_what_is_tried_again_comes_before_what_was_published_since(slow):
     """Answers that still came count; the rest keeps its order."""
-    desk = Desk()
-    tasks = await desk.publish(*orders(5))
-    desk.server.answer(b"7-0", refusal("BUSY"), b"7-1", then=LOST)
-    tasks += await desk.publish(OrderCreated(order_id="later"))
-    with pytest.raises(BackendUnavailable):
-        await desk.publisher.run_once()
-    await desk.publisher.run_once()
-    assert desk.server.ids(write=1)[:3] == ["o-1", "o-3", "o-4"]
-    assert len(await asyncio.gather(*tasks)) == 6
+    confirmations = await slow.publish(*orders(5))
+    confirmations += await slow.publish(OrderCreated(order_id="later"))
+    slow.server.answer(b"7-0", refusal("BUSY"), b"7-1")
+    slow.server.lose(LOST)
+    await turns()
+    await slow.failure()
+    slow.server.answers = True
+    slow.resume()
+    assert len(await asyncio.gather(*confirmations)) == 6
+    assert slow.server.all_ids[1] == ["o-1", "o-3", "o-4", "later"]
 
 
-async def test_a_batch_that_was_lost_keeps_its_place_before_what_waited_behind_it():
-    """As long as it is tried."""
-    desk = Desk()
-    tasks = await desk.publish(*orders(CHUNK + 2))
-    for _ in range(3):
-        desk.server.answer(then=LOST)
-        with pytest.raises(BackendUnavailable):
-            await desk.publisher.run_once()
-    for _ in range(2):
-        await desk.publisher.run_once()
-    assert desk.server.ids(write=3) + desk.server.ids(write=4) == [f"o-{number}" for number in range(CHUNK + 2)]
-    assert desk.publisher.counts.retries == 3
-    await asyncio.gather(*tasks)
+async def test_writes_that_were_lost_keep_their_place_before_what_waited_behind_them(slow):
+    """As long as they are tried."""
+    confirmations = await slow.publish(*orders(2 * CHUNK + 2))
+    for tries in range(1, 4):
+        slow.server.lose(LOST)
+        await turns()
+        await slow.failure()
+        assert slow.publisher.counts.retries == tries
+        slow.resume()
+        assert [each for write in slow.server.all_ids[-2:] for each in write] == [f"o-{number}" for number in range(2 * CHUNK)]
+    for size in (CHUNK, CHUNK, 2):
+        slow.server.answer(*[b"1-1"] * size)
+        await turns()
+    assert len(await asyncio.gather(*confirmations)) == 2 * CHUNK + 2
 
 
-async def test_a_loop_that_was_ended_in_mid_write_begins_with_that_write_again():
-    """The events are still awaited."""
-    desk = Desk()
-    desk.server.hanging = asyncio.Event()
-    tasks = await desk.publish(*orders(2))
-    async with at_work(desk.publisher.run):
-        await desk.server.asked.wait()
-        tasks += await desk.publish(OrderCreated(order_id="later"))
-    desk.server.hanging = None
-    async with at_work(desk.publisher.run):
-        await asyncio.gather(*tasks)
-    assert desk.server.ids(write=1) == ["o-0", "o-1", "later"]
+async def test_a_connection_that_is_found_lost_when_something_is_to_be_written_is_a_failure(desk):
+    """With the backoff of one: a server that accepts and hangs up is not asked without end."""
+    desk.server.breaks = NEVER_SENT
+    (confirmation,) = await desk.publish(*orders(1))
+    assert await desk.failure() is NEVER_SENT
+    desk.server.breaks = None
+    desk.resume()
+    assert (await confirmation).entry_id == "1-0"
+    assert not confirmation.maybe_written
+
+
+async def test_what_is_under_way_when_the_loop_is_ended_is_answered_all_the_same(slow):
+    """The loop only connects."""
+    async with at_work(slow.publisher.run):
+        confirmations = await slow.publish(*orders(2))
+    slow.server.answer(b"1-0", b"1-1")
+    assert [(await each).entry_id for each in confirmations] == ["1-0", "1-1"]
 
 
 # -- what is known at the end
 
 
-async def given_up(desk, task):
+async def given_up(desk, confirmation):
     """End the publisher and return what the publish raised."""
     await desk.publisher.abandon()
     with pytest.raises((BackendUnavailable, BackendRefused)) as caught:
-        await task
+        await confirmation
     return caught.value
+
+
+async def fail_with(desk, error):
+    """One try fails with this error."""
+    if error is NEVER_SENT:
+        desk.server.cannot_connect, desk.server.connected = error, False
+        desk.resume(connected=False)
+        await desk.failure(type(error))
+        desk.server.cannot_connect = None
+        return
+    desk.resume()
+    if isinstance(error, BackendRefused):
+        desk.server.answer(error)
+    else:
+        desk.server.lose(error)
+    await turns()
 
 
 @pytest.mark.parametrize(
@@ -259,19 +460,18 @@ async def given_up(desk, task):
         ([LOST], True),
         ([LOST, NEVER_SENT], True),
         ([NEVER_SENT, LOST], True),
-        ([refusal("NOAUTH")], False),
-        ([LOST, refusal("NOAUTH")], True),
+        ([refusal("BUSY")], False),
+        ([LOST, refusal("BUSY")], True),
+        ([refusal("BUSY"), NEVER_SENT], False),
     ],
 )
-async def test_an_event_may_have_been_written_once_one_try_reached_redis_without_an_answer(tries, maybe):
+async def test_an_event_may_have_been_written_once_one_try_reached_redis_without_an_answer(slow, tries, maybe):
     """A later try that certainly failed does not change that; the error carries the id and the last reason."""
-    desk, event = Desk(), OrderCreated(order_id="1")
-    (task,) = await desk.publish(event)
+    slow.server.connected = False
+    (confirmation,) = await slow.publish(OrderCreated(order_id="1"))
     for error in tries:
-        desk.server.answer(then=error)
-        with pytest.raises(type(error)):
-            await desk.publisher.run_once()
-    error = await given_up(desk, task)
+        await fail_with(slow, error)
+    error = await given_up(slow, confirmation)
     assert (type(error), error.maybe_executed) == (BackendUnavailable, maybe)
     assert ("it may or may not have been written" in str(error)) is maybe
     assert ("it was not written" in str(error)) is not maybe
@@ -279,160 +479,136 @@ async def test_an_event_may_have_been_written_once_one_try_reached_redis_without
     assert not tries or str(tries[-1]) in str(error)
 
 
-async def test_what_was_answered_with_a_passing_refusal_was_not_written():
-    """It is an answer."""
-    desk = Desk()
-    (task,) = await desk.publish(*orders(1))
-    desk.server.answer(refusal("READONLY"))
-    with pytest.raises(BackendRefused):
-        await desk.publisher.run_once()
-    error = await given_up(desk, task)
-    assert not error.maybe_executed
-    assert "Redis refused" in str(error)
-
-
-async def test_a_refusal_after_a_lost_answer_leaves_it_unknown():
+async def test_a_refusal_after_a_lost_answer_leaves_it_unknown(slow):
     """The second try was refused; the first may have been executed."""
-    desk = Desk()
-    (task,) = await desk.publish(*orders(1))
-    desk.server.answer(then=LOST)
-    with pytest.raises(BackendUnavailable):
-        await desk.publisher.run_once()
-    desk.server.answer(refusal("OOM"))
-    await desk.publisher.run_once()
+    (confirmation,) = await slow.publish(*orders(1))
+    slow.server.lose(LOST)
+    await turns()
+    slow.resume()
+    slow.server.answer(refusal("OOM"))
     with pytest.raises(BackendUnavailable, match="an earlier try had no answer: it may or may not") as caught:
-        await task
+        await confirmation
     assert caught.value.maybe_executed
 
 
 @pytest.mark.parametrize("sent", [False, True])
-async def test_a_publish_is_given_up_when_its_time_is_over(sent):
+async def test_a_publish_is_given_up_when_its_time_is_over(slow, sent):
     """Where it is under way nobody knows; where it waited it was not written, and never will be."""
-    desk = Desk()
-    desk.server.hanging = asyncio.Event()
-    async with at_work(desk.publisher.run):
-        (before,) = await desk.publish(OrderCreated(order_id="before"), timeout=0 if sent else 3600)
-        await desk.server.asked.wait()
-        (waiting,) = await desk.publish(OrderCreated(order_id="waiting"), timeout=3600 if sent else 0)
-        task = before if sent else waiting
-        async with at_work(desk.publisher.sweep):
-            with pytest.raises(BackendUnavailable, match="its time was over") as caught:
-                await task
-        assert caught.value.maybe_executed is sent
-        assert desk.publisher.counts.given_up == 1
-        desk.server.hanging.set()
-        await (waiting if sent else before)
-    assert [desk.server.ids(write=number) for number in range(len(desk.server.writes))] == (
-        [["before"], ["waiting"]] if sent else [["before"]]
-    )
+    await slow.publish(*[OrderCreated(order_id="neighbour")] * 3)
+    (waiting,) = await slow.publish(OrderCreated(order_id="waiting"), timeout=0)
+    if sent:
+        slow.server.answer(b"1-0", b"1-1", b"1-2")
+        await turns()
+    async with at_work(slow.publisher.sweep):
+        with pytest.raises(BackendUnavailable, match="its time was over") as caught:
+            await waiting
+    assert caught.value.maybe_executed is sent
+    assert slow.publisher.counts.given_up == 1
+    slow.server.answer(*[b"1-0"] * len(slow.server.writes[-1]))
+    await turns()
+    assert [["waiting"] in slow.server.all_ids, slow.publisher._outbox.empty.is_set()] == [sent, True]
+
+
+async def test_what_is_under_way_and_has_time_is_known_to_be_refused(slow):
+    """That others were given up says nothing about it."""
+    first, second = slow.publisher.publish(*orders(1), timeout=0), slow.publisher.publish(*orders(1))
+    await turns()
+    async with at_work(slow.publisher.sweep):
+        await asyncio.gather(first, return_exceptions=True)
+    slow.server.answer(b"1-0", refusal("OOM"))
+    with pytest.raises(BackendRefused):
+        await second
 
 
 @pytest.mark.parametrize("others", [[], ["other"]])
-async def test_what_was_given_up_or_cancelled_while_it_connected_is_never_written(others):
+async def test_what_was_given_up_or_cancelled_while_it_connected_is_never_written(desk, others):
     """It stands in no later write either, and the others do."""
-    desk = Desk()
-    desk.server.connected, desk.server.connecting = False, asyncio.Event()
+    desk.server.connected = False
+    desk.server.connecting.clear()
     async with at_work(desk.publisher.run):
         (given_up,) = await desk.publish(OrderCreated(order_id="given up"), timeout=0)
         (cancelled,) = await desk.publish(OrderCreated(order_id="cancelled"))
-        tasks = await desk.publish(*(OrderCreated(order_id=other) for other in others))
-        await desk.server.asked.wait()
+        confirmations = await desk.publish(*(OrderCreated(order_id=other) for other in others))
+        await desk.server.asked_to_connect.wait()
         async with at_work(desk.publisher.sweep):
             with pytest.raises(BackendUnavailable, match="it was not written"):
                 await given_up
         cancelled.cancel()
-        await asyncio.gather(cancelled, return_exceptions=True)
         desk.server.connecting.set()
-        await asyncio.gather(*tasks)
-        await asyncio.gather(*await desk.publish(OrderCreated(order_id="later")))
-    writes = [desk.server.ids(write=number) for number in range(len(desk.server.writes))]
-    assert writes == [*([others] if others else []), ["later"]]
+        await asyncio.gather(*confirmations)
+        await turns()
+        await desk.publisher.publish(OrderCreated(order_id="later"))
+    assert desk.server.all_ids == [*([others] if others else []), ["later"]]
 
 
-async def under_way(desk, *events):
-    """Publish, and end the loop when the write is under way."""
-    tasks = await desk.publish(*events)
-    async with at_work(desk.publisher.run):
-        await desk.server.asked.wait()
-    return tasks
-
-
-async def test_a_write_that_was_under_way_when_the_bus_was_closed_may_have_been_written():
+async def test_a_write_that_was_under_way_when_the_bus_was_closed_may_have_been_written(slow):
     """It may stand in Redis already, and nobody will hear of it."""
-    desk = Desk()
-    desk.server.hanging = asyncio.Event()
-    (task,) = await under_way(desk, *orders(1))
-    error = await given_up(desk, task)
+    (confirmation,) = await slow.publish(*orders(1))
+    error = await given_up(slow, confirmation)
     assert error.maybe_executed
     assert "the bus was closed: it may or may not have been written" in str(error)
 
 
-async def test_what_was_answered_before_the_write_was_ended_keeps_its_answer():
+async def test_what_was_answered_before_the_bus_was_closed_keeps_its_answer(slow):
     """A part of the replies had come."""
-    desk = Desk()
-    desk.server.hanging, desk.server.hangs_after = asyncio.Event(), 2
-    desk.server.answer(b"7-0", refusal("OOM"))
-    first, second, third = await under_way(desk, *orders(3))
-    assert (await given_up(desk, third)).maybe_executed
+    first, second, third = await slow.publish(*orders(3))
+    slow.server.answer(b"7-0", refusal("OOM"))
+    assert (await given_up(slow, third)).maybe_executed
     assert (await first).entry_id == "7-0"
     with pytest.raises(BackendRefused):
         await second
-    assert desk.publisher.counts.published == 1
+    assert slow.publisher.counts.published == 1
 
 
-async def test_what_waited_for_a_connection_when_the_bus_was_closed_was_not_written():
+async def test_what_waited_for_a_connection_when_the_bus_was_closed_was_not_written(desk):
     """It never left."""
-    desk = Desk()
-    desk.server.connected, desk.server.connecting = False, asyncio.Event()
-    (task,) = await under_way(desk, *orders(1))
-    error = await given_up(desk, task)
+    desk.server.connected = False
+    desk.server.connecting.clear()
+    async with at_work(desk.publisher.run):
+        (confirmation,) = await desk.publish(*orders(1))
+        await desk.server.asked_to_connect.wait()
+    error = await given_up(desk, confirmation)
     assert not error.maybe_executed
     assert "the bus was closed: it was not written" in str(error)
 
 
 @pytest.mark.parametrize("timeout", [None, -1, -0.001, float("nan"), True, "3", [1]])
-async def test_a_timeout_that_is_none_is_refused_before_anything_is_queued(timeout):
+async def test_a_timeout_that_is_none_is_refused_before_anything_is_queued(desk, timeout):
     """By its value; what waits for ever, or gives up at once, is somebody's mistake."""
-    desk = Desk()
     for publish, what in ((desk.publisher.publish, orders(1)[0]), (desk.publisher.publish_many, orders(2))):
         with pytest.raises(ConfigurationError, match="timeout=.*: give a number of seconds, 0 or more") as caught:
             await asyncio.wait_for(publish(what, timeout=timeout), 1)
         assert f"timeout={timeout!r}" in str(caught.value)
-    await desk.publisher.run_once()
+    await turns()
     assert desk.server.writes == []
 
 
 @pytest.mark.parametrize("timeout", [5, 0.5, float("inf"), 10**400])
-async def test_any_other_number_of_seconds_is_a_timeout(timeout):
+async def test_any_other_number_of_seconds_is_a_timeout(desk, timeout):
     """However large."""
-    desk = Desk()
-    async with at_work(desk.publisher.run):
-        assert (await desk.publisher.publish(orders(1)[0], timeout=timeout)).entry_id == "1-0"
+    assert (await desk.publisher.publish(orders(1)[0], timeout=timeout)).entry_id == "1-0"
 
 
 # -- batches
 
 
-async def test_a_batch_returns_its_records_in_order():
+async def test_a_batch_returns_its_records_in_order(desk):
     """One for each event."""
-    desk = Desk()
-    async with at_work(desk.publisher.run):
-        records = await desk.publisher.publish_many(orders(CHUNK + 1))
+    records = await desk.publisher.publish_many(orders(CHUNK + 1))
     assert [record.entry_id for record in records] == [*(f"1-{number}" for number in range(CHUNK)), "1-0"]
 
 
-async def test_an_incomplete_batch_tells_written_refused_and_unknown_apart():
+async def test_an_incomplete_batch_tells_written_refused_and_unknown_apart(slow):
     """With the place of each event, which is safe to publish again."""
-    desk, events = Desk(), orders(4)
-    batch = asyncio.ensure_future(desk.publisher.publish_many(events))
-    await asyncio.sleep(0)
-    desk.server.answer(b"7-0", refusal("OOM"), then=LOST)
-    with pytest.raises(BackendUnavailable):
-        await desk.publisher.run_once()
-    desk.server.answer(b"7-1", then=NEVER_SENT)
-    with pytest.raises(BackendUnavailable):
-        await desk.publisher.run_once()
-    await desk.publisher.abandon()
+    events = orders(4)
+    batch = asyncio.ensure_future(slow.publisher.publish_many(events))
+    await turns()
+    slow.server.answer(b"7-0", refusal("OOM"))
+    slow.server.lose(LOST)
+    await turns()
+    slow.resume()
+    slow.server.answer(b"7-1")
+    await slow.publisher.abandon()
     with pytest.raises(PublishIncomplete) as caught:
         await batch
     error = caught.value
@@ -442,78 +618,80 @@ async def test_an_incomplete_batch_tells_written_refused_and_unknown_apart():
     assert "2 events were written, 1 were refused, 1 are unknown; the first that failed is number 1" in str(error)
 
 
-async def test_a_batch_that_was_under_way_when_the_bus_was_closed_is_unknown():
-    """Its first write may have been executed, its second was not sent."""
-    desk = Desk()
-    desk.server.hanging = asyncio.Event()
-    batch = asyncio.ensure_future(desk.publisher.publish_many(orders(CHUNK + 1)))
-    await asyncio.sleep(0)
-    async with at_work(desk.publisher.run):
-        await desk.server.asked.wait()
-    await desk.publisher.abandon()
+async def test_a_batch_that_was_under_way_when_the_bus_was_closed_is_unknown(slow):
+    """What was sent may have been executed; what was not sent was not."""
+    batch = asyncio.ensure_future(slow.publisher.publish_many(orders(MOST_WRITES * CHUNK + 1)))
+    await turns()
+    await slow.publisher.abandon()
     with pytest.raises(PublishIncomplete) as caught:
         await batch
-    assert [failed.index for failed in caught.value.unknown] == list(range(CHUNK))
-    assert [failed.index for failed in caught.value.refused] == [CHUNK]
+    assert [failed.index for failed in caught.value.unknown] == list(range(MOST_WRITES * CHUNK))
+    assert [failed.index for failed in caught.value.refused] == [MOST_WRITES * CHUNK]
 
 
-async def test_a_batch_that_was_cancelled_writes_no_more():
+async def test_a_batch_that_was_cancelled_writes_no_more(slow):
     """What was not sent yet stays unsent."""
-    desk = Desk()
-    batch = asyncio.ensure_future(desk.publisher.publish_many(orders(CHUNK + 1)))
-    await asyncio.sleep(0)
-    await desk.publisher.run_once()
+    batch = asyncio.ensure_future(slow.publisher.publish_many(orders(3 * CHUNK)))
+    await turns()
     batch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await batch
-    await desk.publisher.run_once()
-    assert [len(write) for write in desk.server.writes] == [CHUNK]
+    for _ in range(MOST_WRITES):
+        slow.server.answer(*[b"1-1"] * CHUNK)
+        await turns()
+    assert [len(write) for write in slow.server.writes] == [CHUNK] * MOST_WRITES
+    assert slow.publisher._outbox.empty.is_set()
 
 
 # -- the end
 
 
-async def test_closing_waits_for_what_is_under_way_and_refuses_what_comes_after():
+async def test_closing_waits_for_what_is_under_way_and_refuses_what_comes_after(slow):
     """Whoever published before gets an answer."""
-    desk = Desk()
-    desk.server.hanging = asyncio.Event()
-    async with at_work(desk.publisher.run):
-        (task,) = await desk.publish(*orders(1))
-        await desk.server.asked.wait()
-        closing = asyncio.ensure_future(desk.publisher.close())
-        await asyncio.sleep(0)
-        with pytest.raises(LifecycleError, match="the bus is closed"):
-            await desk.publisher.publish(OrderCreated(order_id="late"))
-        assert not closing.done()
-        desk.server.hanging.set()
+    (confirmation,) = await slow.publish(*orders(1))
+    closing = asyncio.ensure_future(slow.publisher.close())
+    await turns()
+    with pytest.raises(LifecycleError, match="the bus is closed"):
+        await slow.publisher.publish(OrderCreated(order_id="late"))
+    assert not closing.done()
+    slow.server.answer(b"1-0")
+    await closing
+    assert (await confirmation).entry_id == "1-0"
+
+
+async def test_closing_does_not_wait_for_what_was_given_up_without_a_connection(desk):
+    """There may never be one again."""
+    desk.server.connected = False
+    (confirmation,) = await desk.publish(*orders(1), timeout=0)
+    closing = asyncio.ensure_future(desk.publisher.close())
+    async with at_work(desk.publisher.sweep):
+        await asyncio.gather(confirmation, return_exceptions=True)
+    async with asyncio.timeout(5):
         await closing
-        assert (await task).entry_id == "1-0"
 
 
-async def test_abandoning_answers_everything_that_waits_and_disconnects():
+async def test_abandoning_answers_everything_that_waits_and_disconnects(desk):
     """Nobody waits for ever."""
-    desk = Desk()
-    tasks = await desk.publish(*orders(3))
+    desk.server.connected = False
+    confirmations = await desk.publish(*orders(3))
     await desk.publisher.abandon()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    answers = await asyncio.gather(*confirmations, return_exceptions=True)
     assert [type(answer) for answer in answers] == [BackendUnavailable] * 3
     assert desk.server.closed == 1
     assert desk.server.writes == []
     await desk.publisher.close()
 
 
-async def test_topics_that_are_made_up_for_ever_are_not_kept_for_ever(monkeypatch):
+async def test_topics_that_are_made_up_for_ever_are_not_kept_for_ever(desk, monkeypatch):
     """What is packed once for each of them is made again."""
     monkeypatch.setattr("eventbus.publishing.publisher.MOST_WRITINGS", 3)
-    desk = Desk()
-    tasks = [each for number in range(10) for each in await desk.publish(*orders(1), topic=f"t-{number % 5}")]
-    await desk.publisher.run_once()
-    assert [(await task).topic for task in tasks] == [f"t-{number % 5}" for number in range(10)]
+    confirmations = [each for number in range(10) for each in await desk.publish(*orders(1), topic=f"t-{number % 5}")]
+    assert [(await each).topic for each in confirmations] == [f"t-{number % 5}" for number in range(10)]
     assert len(desk.publisher._writings) <= 3
 
 
 @pytest.mark.parametrize("topic", [["orders"], {}, 7])
-async def test_what_is_no_topic_is_refused_as_such(topic):
+async def test_what_is_no_topic_is_refused_as_such(desk, topic):
     """Also what no dictionary takes."""
     with pytest.raises(ConfigurationError):
-        await Desk().publisher.publish(*orders(1), topic=topic)
+        await desk.publisher.publish(*orders(1), topic=topic)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventbus.errors import EventTooLarge
-from eventbus.events import Event, Identity, adopt, encode
+from eventbus.events import Event, Identity, adopt, encode, identity
 from eventbus.publishing.writing import Writing
 from eventbus.streams import pack
 
@@ -29,17 +29,17 @@ HEADERS = st.dictionaries(st.sampled_from(["tenant", "correlationid", "tracepare
 @given(st.lists(st.tuples(EVENTS, IDENTITIES, HEADERS), max_size=6))
 def test_a_command_is_what_packing_the_entry_gives(published):
     """Whatever came before it: other headers, another key, an event that brought an id and perhaps no time."""
-    writings = {kind: Writing("t", "app:t", source="/shop", max_bytes=1 << 20) for kind in (Noted, Counted)}
+    writings = {kind: Writing(kind, "t", "app:t", source="/shop", max_bytes=1 << 20) for kind in (Noted, Counted)}
     for event, brought, headers in published:
         if brought:
             adopt(event, brought)
         expected = pack(b"XADD", "app:t", b"*", *encode(event, source="/shop", headers=headers))
-        assert writings[type(event)].command(event, headers) == expected
+        assert writings[type(event)].command(event, headers) == (expected, identity(event).id)
 
 
 def test_an_entry_that_is_too_large_is_refused():
     """Also when others were written before."""
-    writing = Writing("counts", "counts", source="/shop", max_bytes=200)
+    writing = Writing(Counted, "counts", "counts", source="/shop", max_bytes=200)
     writing.command(Counted(number=1), None)
     with pytest.raises(EventTooLarge):
         writing.command(Counted(number=10**100), None)

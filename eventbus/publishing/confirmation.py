@@ -1,0 +1,92 @@
+"""A publish whose confirmation is awaited, and what is known about it when it is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from eventbus.delivery import Published
+from eventbus.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from eventbus.errors import BackendError
+
+TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"})
+"""Answers of a server that may soon answer otherwise (failover, a long script, a replica that restarts): tried again."""
+
+
+class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
+    """What `publish` returns: Redis's confirmation, once it has come.
+
+    A future, so that `asyncio.gather` over thousands makes no task for each, which would cost more than the publish.
+    A coroutine as well, so that `create_task` and task groups take it like the result of any asynchronous function.
+
+    Attributes:
+        command: What is written.
+        event_id: The event's id.
+        topic: Where it is published to.
+        until: The event loop's time at which it is given up.
+        maybe_written: A try of it was sent, and its answer never came.
+        last: What the last try failed of.
+    """
+
+    __slots__ = ("_steps", "command", "event_id", "last", "maybe_written", "topic", "until")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, command: bytes, event_id: str, topic: str, until: float) -> None:
+        super().__init__(loop=loop)
+        self.command = command
+        self.event_id = event_id
+        self.topic = topic
+        self.until = until
+        self.maybe_written = False
+        self.last: BackendError | None = None
+        self._steps: Generator[Any, None, Published] | None = None
+
+    # -- as a coroutine, for whoever makes a task of it
+
+    def send(self, value: Any) -> Any:
+        """Take the next step."""
+        if self._steps is None:
+            self._steps = self.__await__()
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Take the next step with an exception."""
+        if self._steps is None:
+            self._steps = self.__await__()
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        """Publish it no more, unless it is under way."""
+        _ = self.cancel()
+
+
+@dataclass(slots=True)
+class PublishCounts:
+    """Plain counters, read when somebody asks."""
+
+    published: int = 0
+    writes: int = 0
+    retries: int = 0
+    refused: int = 0
+    given_up: int = 0
+
+
+def give_up(confirmation: Confirmation, why: str) -> None:
+    """Answer a publish that was not confirmed with what is known about it."""
+    if confirmation.done():
+        return
+    maybe = confirmation.maybe_written
+    known = "it may or may not have been written" if maybe else "it was not written"
+    reason = f"; the last try failed: {confirmation.last}" if confirmation.last else ""
+    error = BackendUnavailable(
+        f"publishing event {confirmation.event_id} to {confirmation.topic!r} was given up, {why}: {known}, and the "
+        f"same event is safe to publish again{reason}",
+        event_id=confirmation.event_id,
+        maybe_executed=maybe,
+    )
+    confirmation.set_exception(error)
