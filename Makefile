@@ -12,7 +12,7 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo bench bench-all bench-self bench-import bench-lock lock format clean
+.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo bench bench-all bench-self bench-beat bench-import bench-lock lock format clean
 
 help: ## List the targets
 	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
@@ -60,6 +60,9 @@ bench-all: $(VENV)/.dev ## The same with every case and every library (hours)
 
 bench-self: $(VENV)/.dev ## Has the bus become slower than benchmarks/recorded.json says? (one or two minutes; ARGS=--record to record)
 	@$(BIN)/python -m benchmarks self $(ARGS)
+
+bench-beat: $(VENV)/.dev ## What renewing the leases of 10,000 held entries costs
+	@$(BIN)/python -m benchmarks.beating $(ARGS)
 
 bench-import: $(VENV)/.dev ## What `import eventbus` costs
 	@$(BIN)/python benchmarks/import_time.py
