@@ -6,7 +6,6 @@ the third of the lease in which it happens once.
 
 from __future__ import annotations
 
-from __future__ import annotations
 
 import argparse
 import asyncio
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 
 class Held(Event, topic="bench-held"):
+    """Something whose handler waits."""
+
     number: int
 
 
