@@ -6,7 +6,6 @@ the third of the lease in which it happens once.
 
 from __future__ import annotations
 
-
 import argparse
 import asyncio
 import statistics
