@@ -23,6 +23,9 @@ LINGER: Final = 0.004
 ENOUGH: Final = 500
 """Entries that make the settler go at once, and the most one script is given."""
 
+SHARE: Final = 8
+"""This part of what may be in hand is enough, too: else the next read would wait for its credit."""
+
 
 class Settler:
     """Acknowledge entries in batches.
@@ -46,6 +49,7 @@ class Settler:
         self._in_hand = in_hand
         self._counts = counts
         self._unanswered: dict[Delivery, None] = {}  # in order
+        self._enough = 1
         self._work = asyncio.Event()
         self._full = asyncio.Event()
         self._answered = asyncio.Event()
@@ -58,7 +62,7 @@ class Settler:
         if number == 1:
             self._answered.clear()
             self._work.set()
-        elif number == ENOUGH:
+        elif number == self._enough:
             self._full.set()
 
     async def run(self, alive: Alive) -> None:
@@ -104,7 +108,8 @@ class Settler:
         await self._answered.wait()
 
     async def _linger(self) -> None:
-        if len(self._unanswered) < ENOUGH:
+        self._enough = min(ENOUGH, max(1, self._in_hand.limit // SHARE))
+        if len(self._unanswered) < self._enough:
             self._full.clear()
             try:
                 async with asyncio.timeout(LINGER):
