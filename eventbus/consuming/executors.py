@@ -13,7 +13,7 @@ import anyio
 from eventbus.consuming.runs import Run, current_task, forget_cancellation
 from eventbus.delivery import Context, Ended, Ending, Handled, Ready, refuse_early, resolve
 from eventbus.errors import Reject, RetryLater
-from eventbus.events import info
+from eventbus.events import Envelope, info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,6 +73,7 @@ class Executors:
         self._occupied = 0
         self._idle = asyncio.Event()
         self._scope = anyio.CancelScope()
+        self._now = asyncio.get_running_loop().time
 
     @property
     def running(self) -> int:
@@ -176,7 +177,6 @@ class Executors:
             ended = run.asked or Ended(Ending.RAISED, "seeing it through failed", error, run.type)
         finally:
             run.handler = None
-            self._gate.leave(delivery)
             self._occupied -= 1
             if not self._occupied:
                 self._idle.set()
@@ -186,24 +186,20 @@ class Executors:
 
     async def _see_through(self, run: Run, delivery: Delivery) -> Ended | None:
         """How it ended; None where it waits aside."""
-        now = run.task.get_loop().time()
+        now = self._now()
         if not self._gate.passes(delivery, now):
+            return await self._wait_at_gate(run, delivery)
+        return await self._handle(run, delivery, now)
+
+    async def _wait_at_gate(self, run: Run, delivery: Delivery) -> Ended | None:
+        try:
             # What is for no handler here starts nothing: it costs no start, and needs no lease to be passed on.
             refused = refuse_early(self._subscription, delivery.fields)
             if refused is None and self._gate.puts_aside(delivery, self._again):
                 return None
-            refused = refused or await self._admit(run, delivery)
-            if refused is not None:
-                return refused
-            now = run.task.get_loop().time()
-        found = resolve(self._subscription, delivery.fields)
-        if not isinstance(found, Ready):
-            return found
-        run.start(found.route.handler, info(type(found.event)).type, now)
-        ended = await self._handle(run, delivery, found)
-        for observer in self._observers:
-            self._tell(observer, run, found, ended)
-        return ended
+            return refused or await self._admit(run, delivery) or await self._handle(run, delivery, self._now())
+        finally:
+            self._gate.leave(delivery)
 
     def _again(self, delivery: Delivery) -> None:
         self._work.put_first([delivery])
@@ -219,8 +215,12 @@ class Executors:
             await forget_cancellation(run.task)
         return run.asked or refused
 
-    async def _handle(self, run: Run, delivery: Delivery, found: Ready) -> Ended:
-        run.context = context = Context(self._around, delivery, found.envelope, run.type)
+    async def _handle(self, run: Run, delivery: Delivery, now: float) -> Ended:
+        found = resolve(self._subscription, delivery.fields)
+        if not isinstance(found, Ready):
+            return found
+        context = Context(self._around, delivery, found.envelope, info(type(found.event)).type)
+        run.start(found.route.handler, context, now)
         ended = _HANDLED
         try:
             await found.route.invoke(found.event, context)
@@ -236,7 +236,10 @@ class Executors:
         if run.task.cancelling():
             await forget_cancellation(run.task)
         # What ended after it was asked to stop has no success, whatever it made of its cancellation.
-        return run.asked or ended
+        ended = run.asked or ended
+        if self._observers:
+            self._tell(run, found.envelope, ended)
+        return ended
 
     def _being_ended(self) -> bool:
         """Whether the executor itself is cancelled, by a scope of ours or by one around it."""
@@ -260,15 +263,16 @@ class Executors:
         )
         return Ended(Ending.RAISED, "its handler raised", error, context.type)
 
-    def _tell(self, observer: Observer, run: Run, found: Ready, ended: Ended) -> None:
-        seconds = run.task.get_loop().time() - run.since
-        latency = None if found.envelope is None else found.envelope.age()
-        try:
-            observer(Handled(self._subscription, run.type, ended.ending, seconds, latency))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # noqa: BLE001 - an onlooker's failure is not the event's
-            _log.exception("an observer raised")
+    def _tell(self, run: Run, envelope: Envelope | None, ended: Ended) -> None:
+        latency = None if envelope is None else envelope.age()
+        handled = Handled(self._subscription, run.type, ended.ending, self._now() - run.since, latency)
+        for observer in self._observers:
+            try:
+                observer(handled)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # noqa: BLE001 - an onlooker's failure is not the event's
+                _log.exception("an observer raised")
 
     async def _watch(self, timeout: float) -> None:
         """Cancel handlers that run for too long."""

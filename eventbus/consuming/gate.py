@@ -74,7 +74,7 @@ class Gate:
 
     def passes(self, delivery: Delivery, now: float) -> bool:
         """Whether it may start at once, without asking anybody; `now` is the event loop's time."""
-        if delivery.marked_first or delivery.lost:
+        if delivery.lost or delivery.marked_first:
             return False
         recent = now - delivery.confirmed < self._fresh
         return recent or delivery.cut or delivery.token != self._membership.token
@@ -123,7 +123,7 @@ class Gate:
             await anyio.sleep(self._backoff.delay(failures))
 
     def leave(self, delivery: Delivery) -> None:
-        """Its run has ended, or never began."""
+        """Its run has ended, or never began. What passed at once was never here."""
         if self._alone.leave(delivery):
             self._left()
 

@@ -68,6 +68,16 @@ class InHand:
         self._empty.clear()
         return True
 
+    def take_read(self, deliveries: dict[bytes, Delivery], *, private: bool) -> bool:
+        """Take deliveries in hand that were read together, by their entry ids; False, and none is, when one is there already."""
+        places = self._held[private]
+        if not places.keys().isdisjoint(deliveries):
+            return False
+        places.update(deliveries)
+        if deliveries:
+            self._empty.clear()
+        return True
+
     def find(self, *, private: bool, entry_id: bytes) -> Delivery | None:
         """The delivery of an entry, if it is in hand."""
         return self._held[private].get(entry_id)
@@ -83,8 +93,9 @@ class InHand:
             places = self._held[delivery.private]
             if places.get(delivery.entry_id) is delivery:
                 del places[delivery.entry_id]
-        self._displaced.difference_update(deliveries)
-        self._taken_over.difference_update(deliveries)
+        if self._displaced or self._taken_over:
+            self._displaced.difference_update(deliveries)
+            self._taken_over.difference_update(deliveries)
         self.let_go += len(deliveries)
         self._changed.set()
         if not self:

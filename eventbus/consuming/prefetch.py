@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from typing import Final
 
 WINDOW: Final = 0.1
 """Seconds over which is looked how fast the handlers are."""
+
+LOOK: Final = WINDOW / 10
+"""Seconds between two looks."""
 
 MOST: Final = 1_000
 """Entries read ahead at most, unless twice the concurrency is more. Larger reads gain nothing measurable."""
@@ -24,8 +27,9 @@ FORGET: Final = 0.9
 class Prefetch:
     """Bound what is in hand by how fast it is handled, and by its size.
 
-    Fast handlers get large reads: what was finished in the last tenth of a second is read ahead. Slow ones get
-    twice their concurrency, and keep no more from other workers. A pure room: the caller brings the time.
+    Fast handlers get large reads: what was finished in the last tenth of a second is read ahead, from the first
+    moment on. Slow ones get twice their concurrency, and keep no more from other workers. A pure room: the caller
+    brings the time.
 
     Args:
         concurrency: Handlers at a time.
@@ -39,7 +43,7 @@ class Prefetch:
         self._most = fixed or max(MOST, self._least)
         self._most_bytes = most_bytes
         self._weight = 1.0  # bytes of an entry
-        self._since, self._finished = -math.inf, 0
+        self._looks: deque[tuple[float, int]] = deque()  # when, and what was finished by then
         self._ahead = self._least
 
     def limit(self, finished: int, now: float) -> int:
@@ -49,11 +53,18 @@ class Prefetch:
             finished: How many were, from the beginning.
             now: Seconds of any clock that only goes forward.
         """
-        if now - self._since >= WINDOW:
-            recently = (finished - self._finished) * WINDOW / (now - self._since)
-            self._ahead = min(max(round(recently), self._least), self._most)
-            self._since, self._finished = now, finished
+        if not self._looks or now - self._looks[-1][0] >= LOOK:
+            self._look(finished, now)
         return max(LEAST, min(self._concurrency + self._ahead, int(self._most_bytes / self._weight)))
+
+    def _look(self, finished: int, now: float) -> None:
+        looks = self._looks
+        looks.append((now, finished))
+        while len(looks) > 2 and now - looks[1][0] >= WINDOW:  # noqa: PLR2004 - the first and this one
+            _ = looks.popleft()
+        since, before = looks[0]
+        recently = (finished - before) * min(1.0, WINDOW / max(now - since, LOOK))
+        self._ahead = min(max(round(recently), self._least), self._most)
 
     def weigh(self, entries: int, size: int) -> None:
         """Note that a read brought so many entries in so many bytes. One read may go beyond the limit; the next will not."""

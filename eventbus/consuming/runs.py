@@ -21,7 +21,6 @@ class Run:
         delivery: What it sees to its end; None while it waits for work.
         handler: The handler that runs; None while the delivery waits at the gate.
         context: What the handler was given.
-        type: The event's type.
         since: When the handler started; the event loop's time.
         asked: How it is to end, once we asked it to; a handler's own result does not count any more then.
         late: Its thread is beyond the timeout, and that was said.
@@ -31,7 +30,6 @@ class Run:
     delivery: Delivery | None = None
     handler: Handler | None = None
     context: Context | None = None
-    type: str = ""
     since: float = 0.0
     asked: Ended | None = None
     late: bool = False
@@ -40,6 +38,11 @@ class Run:
     def started(self) -> bool:
         """Whether its handler runs."""
         return self.handler is not None
+
+    @property
+    def type(self) -> str:
+        """The event's type, once it is known."""
+        return "" if self.context is None else self.context.type
 
     @property
     def name(self) -> str:
@@ -55,12 +58,11 @@ class Run:
         """It has a delivery in hand."""
         self.delivery = delivery
         self.context = self.asked = None
-        self.type = ""
         self.late = False
 
-    def start(self, handler: Handler, event_type: str, now: float) -> None:
+    def start(self, handler: Handler, context: Context, now: float) -> None:
         """Its handler starts now."""
-        self.handler, self.type, self.since = handler, event_type, now
+        self.handler, self.context, self.since = handler, context, now
 
     def ask(self, ended: Ended) -> None:
         """Cancel it, for a reason; the first reason counts. A thread is left alone: its own end decides."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from eventbus.errors import BackendRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.membership import Membership
@@ -20,6 +22,9 @@ LINGER: Final = 0.004
 
 ENOUGH: Final = 500
 """Entries that make the settler go at once, and the most one script is given."""
+
+SHARE: Final = 8
+"""This part of what may be in hand is enough, too: else the next read would wait for its credit."""
 
 
 class Settler:
@@ -43,7 +48,8 @@ class Settler:
         self._membership = membership
         self._in_hand = in_hand
         self._counts = counts
-        self._unanswered: list[Delivery] = []
+        self._unanswered: dict[Delivery, None] = {}  # in order
+        self._enough = 1
         self._work = asyncio.Event()
         self._full = asyncio.Event()
         self._answered = asyncio.Event()
@@ -51,10 +57,12 @@ class Settler:
 
     def add(self, delivery: Delivery) -> None:
         """Have a delivery acknowledged. Returns at once."""
-        self._unanswered.append(delivery)
-        self._answered.clear()
-        self._work.set()
-        if len(self._unanswered) >= ENOUGH:
+        self._unanswered[delivery] = None
+        number = len(self._unanswered)
+        if number == 1:
+            self._answered.clear()
+            self._work.set()
+        elif number == self._enough:
             self._full.set()
 
     async def run(self, alive: Alive) -> None:
@@ -100,7 +108,8 @@ class Settler:
         await self._answered.wait()
 
     async def _linger(self) -> None:
-        if len(self._unanswered) < ENOUGH:
+        self._enough = min(ENOUGH, max(1, self._in_hand.limit // SHARE))
+        if len(self._unanswered) < self._enough:
             self._full.clear()
             try:
                 async with asyncio.timeout(LINGER):
@@ -109,8 +118,8 @@ class Settler:
                 return
 
     def _done(self, batch: list[Delivery]) -> None:
-        settled = set(map(id, batch))
-        self._unanswered = [each for each in self._unanswered if id(each) not in settled]
+        for each in batch:
+            del self._unanswered[each]
         self._in_hand.settled(*batch)
 
     def _rest(self) -> None:
@@ -119,7 +128,7 @@ class Settler:
             self._answered.set()
 
 
-def _batches(deliveries: list[Delivery]) -> list[tuple[tuple[bool, str], list[Delivery]]]:
+def _batches(deliveries: Iterable[Delivery]) -> list[tuple[tuple[bool, str], list[Delivery]]]:
     """Split by stream and token, and into pieces that one script takes."""
     kinds: dict[tuple[bool, str], list[Delivery]] = defaultdict(list)
     for delivery in deliveries:

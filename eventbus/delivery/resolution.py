@@ -31,7 +31,12 @@ def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
         envelope = Envelope.parse(fields)
         if envelope is None:
             return _foreign(subscription, fields)
-        return _enveloped(subscription, envelope)
+        route = subscription.routes.get(envelope.type)
+        if route is None or envelope.version > route.version:
+            return _refusal(envelope, route)
+        event = _of(route, decode(route.event_class, envelope.data))
+        adopt(event, envelope.identity)
+        return Ready(route, event, envelope)
     except DecodeError as error:
         return Ended(Ending.UNDECODABLE, str(error), type=type_of(fields))
     except Exception as error:  # noqa: BLE001 - one entry must not end what reads all of them; its text may show values
@@ -52,28 +57,18 @@ def refuse_early(subscription: Subscription, fields: list[bytes]) -> Ended | Non
         envelope = Envelope.parse(fields)
     except Exception:  # noqa: BLE001 - `resolve` says what is wrong with it
         return None
-    return None if envelope is None else _refusal(subscription, envelope)
+    route = None if envelope is None else subscription.routes.get(envelope.type)
+    if envelope is None or (route is not None and envelope.version <= route.version):
+        return None
+    return _refusal(envelope, route)
 
 
-def _refusal(subscription: Subscription, envelope: Envelope) -> Ended | None:
-    route = subscription.routes.get(envelope.type)
+def _refusal(envelope: Envelope, route: Route | None) -> Ended:
     if route is None:
         reason = f"no handler of this group names type {envelope.type!r}"
         return Ended(Ending.NOBODY, reason, type=envelope.type, version=envelope.version)
-    if envelope.version > route.version:
-        reason = f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}"
-        return Ended(Ending.NEWER, reason, type=envelope.type, version=envelope.version)
-    return None
-
-
-def _enveloped(subscription: Subscription, envelope: Envelope) -> Ready | Ended:
-    refusal = _refusal(subscription, envelope)
-    if refusal is not None:
-        return refusal
-    route = subscription.routes[envelope.type]
-    event = _of(route, decode(route.event_class, envelope.data))
-    adopt(event, envelope.identity)
-    return Ready(route, event, envelope)
+    reason = f"{envelope.type!r} has version {envelope.version}, this program knows up to {route.version}"
+    return Ended(Ending.NEWER, reason, type=envelope.type, version=envelope.version)
 
 
 def _foreign(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:

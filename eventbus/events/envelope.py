@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import time as wall_clock
 from typing import TYPE_CHECKING, Final
 
 from eventbus.errors import DecodeError, EncodeError
@@ -124,7 +125,7 @@ class Envelope:
     @classmethod
     def _checked(cls, first: Sequence[bytes | None], attributes: Mapping[str, str]) -> Envelope:
         specversion, event_id, event_type, source, time, data = first
-        if not specversion or not specversion.startswith(b"1."):
+        if not specversion or specversion[:2] != b"1.":
             raise DecodeError("the entry's specversion is not 1.x")
         if not event_id or not event_type or not source:
             missing = "id" if not event_id else "type" if not event_type else "source"
@@ -149,7 +150,10 @@ class Envelope:
 
     def age(self) -> float | None:
         """Seconds since the event's time by this machine's clock, not below 0; None where it has none."""
-        return None if self.time is None else max(0.0, (datetime.now(UTC) - self.time).total_seconds())
+        if self.time is None:
+            return None
+        age = wall_clock() - self.time.timestamp()
+        return age if age > 0 else 0.0
 
     @property
     def key(self) -> str | None:

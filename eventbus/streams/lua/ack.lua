@@ -7,8 +7,6 @@
 -- Atomic because: after a flush ids are used again; an old id's XACK would settle another event. On a
 -- private stream the entry goes with its row: a left-over would run again when the group is made anew.
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then return -1 end
-local ids = {}
-for i = 4, #ARGV do ids[#ids + 1] = ARGV[i] end
-local count = redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
-if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], unpack(ids)) end
+local count = redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, 4))
+if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], unpack(ARGV, 4)) end
 return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventbus.consuming.prefetch import LEAST, MOST, WINDOW, Prefetch
+from eventbus.consuming.prefetch import LEAST, LOOK, MOST, WINDOW, Prefetch
 
 PLENTY = 1 << 40
 NOW = 0.0
@@ -36,8 +36,25 @@ def test_between_two_looks_it_stays():
     prefetch = Prefetch(32, None, PLENTY)
     prefetch.limit(0, NOW)
     prefetch.limit(500, NOW + WINDOW)
-    assert prefetch.limit(100_000, NOW + 1.5 * WINDOW) == 32 + 500
+    assert prefetch.limit(100_000, NOW + WINDOW + 0.5 * LOOK) == 32 + 500
     assert prefetch.limit(500, NOW + 30 * WINDOW) == 32 + 64
+
+
+def test_fast_handlers_get_large_reads_before_their_first_tenth_of_a_second_is_over():
+    """What was finished so far is what was finished in the last tenth of a second."""
+    prefetch = Prefetch(32, None, PLENTY)
+    prefetch.limit(0, NOW)
+    assert prefetch.limit(96, NOW + LOOK) == 32 + 96
+    assert prefetch.limit(300, NOW + 2 * LOOK) == 32 + 300
+
+
+def test_what_was_finished_earlier_than_a_tenth_of_a_second_ago_counts_no_more():
+    """However often is looked meanwhile: the window moves along."""
+    prefetch = Prefetch(32, None, PLENTY)
+    found = [prefetch.limit(min(looks, 10) * 40, NOW + looks * LOOK) for looks in range(30)]
+    assert found[10] == 32 + 400
+    assert found[15] in range(32 + 160, 32 + 280)
+    assert found[21:] == [32 + 64] * 9
 
 
 def test_many_handlers_have_at_least_twice_their_number_read_ahead():

@@ -9,7 +9,7 @@ import pytest
 
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.in_hand import InHand
-from eventbus.consuming.settler import ENOUGH, Settler
+from eventbus.consuming.settler import ENOUGH, SHARE, Settler
 from eventbus.errors import BackendRefused, BackendUnavailable
 from tests.support.entries import delivery
 
@@ -190,6 +190,19 @@ async def test_enough_of_them_go_at_once(monkeypatch):
         desk.add(*(delivery() for _ in range(ENOUGH - 1)))
         await desk.in_hand.wait_until_empty()
     assert desk.sizes == [ENOUGH]
+
+
+async def test_a_part_of_what_may_be_in_hand_goes_at_once_since_the_next_read_waits_for_its_credit(monkeypatch):
+    """However few that are: with nothing left to handle nothing else would come."""
+    monkeypatch.setattr("eventbus.consuming.settler.LINGER", 3600)
+    desk = Desk()
+    desk.in_hand.limit = 5 * SHARE
+    async with at_work(desk.settler):
+        desk.add(delivery())
+        await asyncio.sleep(0)
+        desk.add(*(delivery() for _ in range(4)))
+        await desk.in_hand.wait_until_empty()
+    assert desk.sizes == [5]
 
 
 async def test_at_rest_nothing_is_asked_and_nothing_turns(monkeypatch):
