@@ -173,6 +173,25 @@ async def test_closing_waits_for_publishes_under_way(redis_url, redis_client):
     assert len([await task for task in tasks]) == await redis_client.xlen("orders") == 50
 
 
+async def test_another_thread_publishes_on_the_loop_of_the_bus(redis_url):
+    """As with any coroutine; it begins there, where it is awaited."""
+    async with EventBus(redis_url, service="shop") as bus:
+        loop = asyncio.get_running_loop()
+
+        def elsewhere():
+            return asyncio.run_coroutine_threadsafe(bus.publish(OrderCreated(order_id="1")), loop).result(10)
+
+        record = await asyncio.to_thread(elsewhere)
+    assert record.topic == "orders"
+
+
+async def test_a_publish_begins_when_it_is_called(redis_url, redis_client):
+    """Also where nobody awaits it; closing waits for it."""
+    async with EventBus(redis_url, service="shop") as bus:
+        _ = bus.publish(OrderCreated(order_id="1"))
+    assert await redis_client.xlen("orders") == 1
+
+
 def test_synchronous_code_publishes_from_any_thread(redis_url):
     """`bus.blocking()` brings its own loop."""
     with EventBus(redis_url, service="shop").blocking() as bus:

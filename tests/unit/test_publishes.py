@@ -43,6 +43,8 @@ class Bus(Publishes):
     def _open_publisher(self):
         return self.publisher
 
+    _publisher_here = _open_publisher
+
 
 async def test_what_was_published_is_told_with_its_confirmation():
     """One event, or each of many."""
