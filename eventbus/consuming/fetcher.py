@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from eventbus.consuming.prefetch import Prefetch
     from eventbus.consuming.recovery import Recovery
     from eventbus.delivery import Alive
-    from eventbus.streams import GroupCommands, GroupReader
+    from eventbus.streams import Batch, GroupCommands, GroupReader
 
 STREAMS_READ: Final = 2
 """The topic's stream and the group's private one: COUNT holds for each, so credit is shared between them."""
@@ -113,13 +114,14 @@ class Fetcher:
         sent = self.reading_since = asyncio.get_running_loop().time()
         received = self._reader.received
         try:
-            batches = await self._reader.read(self._in_hand.credit // STREAMS_READ)
+            brought = await self._reader.read(self._in_hand.credit // STREAMS_READ, partial(self._take, token, sent))
         finally:
             self.reading_since = None
-        for batch in batches:
-            self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)
-        if brought := sum(len(batch.entries) for batch in batches):
+        if brought:
             self._prefetch.weigh(brought, self._reader.received - received)
+
+    def _take(self, token: str, sent: float, batch: Batch) -> None:
+        self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)
 
     async def stop(self) -> None:
         """Read no more; returns when no read is in flight."""

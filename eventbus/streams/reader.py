@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventbus.streams.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eventbus.streams.connections import Connections
     from eventbus.streams.entries import RawEntry
@@ -59,25 +59,45 @@ class GroupReader:
         await self._wire.close()
         self.client_id = int(await self._wire.one("CLIENT", "ID"))
 
-    async def read(self, count: int) -> list[Batch]:
+    async def read(self, count: int, take: Callable[[Batch], None]) -> int:
         """Read entries nobody of the group was given yet, from the topic and the private stream; waits `BLOCK` seconds for one.
 
         Args:
             count: Most entries per stream, at least 1 (Redis reads 0 as "no limit").
+            take: Called with each batch. One with less than `count` entries is handed over in the moment it comes, a turn of
+                the event loop before this returns: its stream has no more, and handlers need not wait for the next read.
+
+        Returns:
+            How many entries came.
 
         Raises:
             BackendUnavailable: No answer; entries may be pending for this consumer unseen.
             BackendRefused: Among others with code NOGROUP: the group is gone.
         """
+
+        def arrived(replies: list[Any]) -> None:
+            for batch in self._batches(*replies):
+                if len(batch.entries) < count:
+                    take(batch)
+
         reply = await self._wire.one(
             *("XREADGROUP", "GROUP", self._group.name, self._consumer, "COUNT", count, "BLOCK", int(BLOCK * 1000)),
             *("STREAMS", self._group.stream, self._group.private, ">", ">"),
             timeout=BLOCK + READ_MARGIN,
+            arrived=arrived,
         )
-        return [self._batch(*part) for part in reply or ()]
+        batches = self._batches(reply)
+        for batch in batches:
+            if len(batch.entries) >= count:
+                take(batch)
+        return sum(len(batch.entries) for batch in batches)
 
-    def _batch(self, stream: bytes, entries: Sequence[Any]) -> Batch:
-        return Batch(stream == self._private, entries)
+    def _batches(self, reply: Any) -> list[Batch]:
+        """Those of a reply; of a refusal, or of none in time, there are none."""
+        if not isinstance(reply, list):
+            return []
+        parts = cast("list[tuple[bytes, Sequence[Any]]]", reply)
+        return [Batch(stream == self._private, entries) for stream, entries in parts]
 
     async def close(self) -> None:
         """Close the connection."""

@@ -85,13 +85,21 @@ class Wire:
         """Bytes that came on the connection that is open; 0 without one."""
         return 0 if self._line is None else self._line.received
 
-    async def call(self, commands: Sequence[bytes], *, timeout: float | None = None, into: list[Any] | None = None) -> list[Any]:
+    async def call(
+        self,
+        commands: Sequence[bytes],
+        *,
+        timeout: float | None = None,
+        into: list[Any] | None = None,
+        arrived: Take | None = None,
+    ) -> list[Any]:
         """Send packed commands in one write and read all replies.
 
         Args:
             commands: Commands made by `pack`.
             timeout: Seconds of silence, counted from the write and from whatever came last; None for the wire's.
             into: A list to put the replies in; after a failure it holds those that still came.
+            arrived: Called with the replies in the moment they come, before whoever awaits them has his turn.
 
         Returns:
             A reply per command; an error answer stands in its place as a `BackendRefused`.
@@ -103,7 +111,7 @@ class Wire:
         replies: list[Any] = [] if into is None else into
         asked = asyncio.get_running_loop().time()
         try:
-            fit = await self._exchange(await self._connected(), commands, replies, timeout)
+            fit = await self._exchange(await self._connected(), commands, replies, timeout, arrived)
         except BackendUnavailable:
             _ = self._note_unanswered(asked)
             raise
@@ -132,10 +140,18 @@ class Wire:
             raise BackendUnavailable(f"{self._doing}: there is no connection", maybe_executed=False)
         return self._line.send(commands, take, patience=self._silence).awaited
 
-    async def _exchange(self, line: Line, commands: Sequence[bytes], replies: list[Any], timeout: float | None) -> bool:
+    async def _exchange(
+        self, line: Line, commands: Sequence[bytes], replies: list[Any], timeout: float | None, arrived: Take | None = None
+    ) -> bool:
         """Whether they were answered by a server that can do the work."""
+
+        def take(came: list[Any]) -> None:
+            replies.extend(came)
+            if arrived is not None:
+                arrived(came)
+
         try:
-            await line.send(commands, replies.extend, patience=self._silence if timeout is None else timeout).awaited
+            await line.send(commands, take, patience=self._silence if timeout is None else timeout).awaited
         except BackendUnavailable:
             await self._drop(line)
             raise
@@ -159,14 +175,14 @@ class Wire:
             for tell in self.waited:
                 tell(seconds)
 
-    async def one(self, *words: str | bytes | int, timeout: float | None = None) -> Any:
-        """Send one command and return its reply.
+    async def one(self, *words: str | bytes | int, timeout: float | None = None, arrived: Take | None = None) -> Any:
+        """Send one command and return its reply; arguments as `call`.
 
         Raises:
             BackendUnavailable: As `call`.
             BackendRefused: Redis answered with an error.
         """
-        (reply,) = await self.call([pack(*words)], timeout=timeout)
+        (reply,) = await self.call([pack(*words)], timeout=timeout, arrived=arrived)
         return _accepted(reply)
 
     async def connect(self) -> None:

@@ -38,7 +38,13 @@ class Reader:
     async def connect(self):
         self.connects += 1
 
-    async def read(self, count):
+    async def read(self, count, take):
+        batches = await self._read(count)
+        for each in batches:
+            take(each)
+        return sum(len(each.entries) for each in batches)
+
+    async def _read(self, count):
         self.counts.append(count)
         self.reading.set()
         if self.answers:
@@ -158,8 +164,8 @@ async def test_what_was_read_has_the_token_and_the_time_of_when_it_was_sent():
     dock = Dock()
     read, before = dock.reader.read, asyncio.get_running_loop().time()
 
-    async def slowly(count):
-        found = await read(count)
+    async def slowly(count, take):
+        found = await read(count, take)
         await asyncio.sleep(0.01)  # time itself is what is tested
         dock.membership.token = "new"
         return found
