@@ -29,6 +29,10 @@ SHARE: Final = 4
 LINGER: Final = 0.005
 """Seconds that a read waits for so much."""
 
+FEW: Final = 16
+"""Entries of a read that start before the next read is sent, which costs as much time as they take. Of more of them
+none would be on its way while they are handled."""
+
 LOST_GROUP: Final = frozenset({"NOGROUP", "UNBLOCKED"})
 """Answers to a read whose group or stream is gone. UNBLOCKED is 7.0's when the key vanishes under a
 blocked reader (also a demoted primary's: then healing fails, and the loop starts again elsewhere)."""
@@ -114,7 +118,7 @@ class Fetcher:
         sent = self.reading_since = asyncio.get_running_loop().time()
         received = self._reader.received
         try:
-            brought = await self._reader.read(self._in_hand.credit // STREAMS_READ, partial(self._take, token, sent))
+            brought = await self._reader.read(self._in_hand.credit // STREAMS_READ, partial(self._take, token, sent), few=FEW)
         finally:
             self.reading_since = None
         if brought:

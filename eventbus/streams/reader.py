@@ -59,13 +59,14 @@ class GroupReader:
         await self._wire.close()
         self.client_id = int(await self._wire.one("CLIENT", "ID"))
 
-    async def read(self, count: int, take: Callable[[Batch], None]) -> int:
+    async def read(self, count: int, take: Callable[[Batch], None], *, few: int) -> int:
         """Read entries nobody of the group was given yet, from the topic and the private stream; waits `BLOCK` seconds for one.
 
         Args:
             count: Most entries per stream, at least 1 (Redis reads 0 as "no limit").
-            take: Called with each batch. One with less than `count` entries is handed over in the moment it comes, a turn of
-                the event loop before this returns: its stream has no more, and handlers need not wait for the next read.
+            take: Called with each batch.
+            few: A batch of at most so many entries is handed over in the moment it comes, a turn of the event loop before
+                this returns, so that their handlers need not wait until the next read is written.
 
         Returns:
             How many entries came.
@@ -77,7 +78,7 @@ class GroupReader:
 
         def arrived(replies: list[Any]) -> None:
             for batch in self._batches(*replies):
-                if len(batch.entries) < count:
+                if len(batch.entries) <= few:
                     take(batch)
 
         reply = await self._wire.one(
@@ -88,7 +89,7 @@ class GroupReader:
         )
         batches = self._batches(reply)
         for batch in batches:
-            if len(batch.entries) >= count:
+            if len(batch.entries) > few:
                 take(batch)
         return sum(len(batch.entries) for batch in batches)
 

@@ -38,7 +38,7 @@ class Reader:
     async def connect(self):
         self.connects += 1
 
-    async def read(self, count, take):
+    async def read(self, count, take, *, few):
         batches = await self._read(count)
         for each in batches:
             take(each)
@@ -164,8 +164,8 @@ async def test_what_was_read_has_the_token_and_the_time_of_when_it_was_sent():
     dock = Dock()
     read, before = dock.reader.read, asyncio.get_running_loop().time()
 
-    async def slowly(count, take):
-        found = await read(count, take)
+    async def slowly(count, take, **rest):
+        found = await read(count, take, **rest)
         await asyncio.sleep(0.01)  # time itself is what is tested
         dock.membership.token = "new"
         return found

@@ -32,25 +32,25 @@ def reader():
     return GroupReader(Connections(Address.parse("redis://nowhere"), name="test"), Group("orders", "billing"), "me")
 
 
-async def read(reader, reply, *, count):
+async def read(reader, reply, *, few=2):
     taken = []
     reader._wire = Answering(reply)
     reader._wire.taken = taken
-    return await reader.read(count, taken.append), taken, reader._wire.handed_over_on_arrival
+    return await reader.read(3, taken.append, few=few), taken, reader._wire.handed_over_on_arrival
 
 
-async def test_what_a_stream_has_no_more_of_is_handed_over_on_arrival(reader):
+async def test_few_entries_are_handed_over_on_arrival(reader):
     """The handlers' turn comes before the next read."""
     reply = [part("orders", 2), part("{orders}:retry:billing", 1)]
-    number, taken, early = await read(reader, reply, count=3)
+    number, taken, early = await read(reader, reply)
     assert number == 3
     assert taken == early == [Batch(False, reply[0][1]), Batch(True, reply[1][1])]
 
 
-async def test_what_may_have_more_behind_it_is_handed_over_when_the_next_read_can_be_sent(reader):
+async def test_many_entries_are_handed_over_when_the_next_read_can_be_sent(reader):
     """So that it is under way while these are handled; each batch comes once."""
     reply = [part("orders", 3), part("{orders}:retry:billing", 1)]
-    number, taken, early = await read(reader, reply, count=3)
+    number, taken, early = await read(reader, reply)
     assert number == 4
     assert [batch.private for batch in early] == [True]
     assert [batch.private for batch in taken] == [True, False]
@@ -58,10 +58,10 @@ async def test_what_may_have_more_behind_it_is_handed_over_when_the_next_read_ca
 
 async def test_nothing_in_time_is_nothing(reader):
     """Redis says null."""
-    assert await read(reader, None, count=3) == (0, [], [])
+    assert await read(reader, None) == (0, [], [])
 
 
 async def test_a_refusal_hands_over_nothing(reader):
     """It is raised."""
     with pytest.raises(BackendRefused):
-        await read(reader, BackendRefused("gone", code="NOGROUP"), count=3)
+        await read(reader, BackendRefused("gone", code="NOGROUP"))
