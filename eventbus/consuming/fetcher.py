@@ -28,6 +28,10 @@ SHARE: Final = 4
 LINGER: Final = 0.005
 """Seconds that a read waits for so much."""
 
+FEW: Final = 16
+"""Entries of a read that start before the next read is sent, which costs as much time as they take. Of more of them
+none would be on its way while they are handled."""
+
 LOST_GROUP: Final = frozenset({"NOGROUP", "UNBLOCKED"})
 """Answers to a read whose group or stream is gone. UNBLOCKED is 7.0's when the key vanishes under a
 blocked reader (also a demoted primary's: then healing fails, and the loop starts again elsewhere)."""
@@ -120,6 +124,8 @@ class Fetcher:
             self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)
         if brought := sum(len(batch.entries) for batch in batches):
             self._prefetch.weigh(brought, self._reader.received - received)
+        if 0 < brought <= FEW:
+            await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """Read no more; returns when no read is in flight."""
