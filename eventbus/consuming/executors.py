@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -16,7 +16,7 @@ from eventbus.errors import Reject, RetryLater
 from eventbus.events import Envelope, info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from contextvars import Context as Variables
 
     from anyio.abc import TaskGroup
@@ -184,12 +184,11 @@ class Executors:
             self._finish(delivery, ended)
         run.delivery = None
 
-    async def _see_through(self, run: Run, delivery: Delivery) -> Ended | None:
+    def _see_through(self, run: Run, delivery: Delivery) -> Coroutine[Any, Any, Ended | None]:
         """How it ended; None where it waits aside."""
+        # No coroutine of its own: each that lies around a handler costs every event that suspends.
         now = self._now()
-        if not self._gate.passes(delivery, now):
-            return await self._wait_at_gate(run, delivery)
-        return await self._handle(run, delivery, now)
+        return self._handle(run, delivery, now) if self._gate.passes(delivery, now) else self._wait_at_gate(run, delivery)
 
     async def _wait_at_gate(self, run: Run, delivery: Delivery) -> Ended | None:
         try:

@@ -7,8 +7,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from eventbus.errors import BackendError, BackendRefused
 
 if TYPE_CHECKING:
@@ -123,6 +121,8 @@ class Fetcher:
             self.reading_since = None
         if brought:
             self._prefetch.weigh(brought, self._reader.received - received)
+        if 0 < brought <= FEW:
+            await asyncio.sleep(0)
 
     def _take(self, token: str, sent: float, batch: Batch) -> None:
         self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)
@@ -130,6 +130,7 @@ class Fetcher:
     async def stop(self) -> None:
         """Read no more; returns when no read is in flight."""
         self.stopping.set()
+        self._in_hand.look_again()
         while not self._idle.is_set():
             with suppress(BackendError):  # without Redis the read ends by its own timeout
                 await self._commands.unblock(self._reader.client_id)
@@ -142,14 +143,8 @@ class Fetcher:
         self._in_hand.limit = limit = self._prefetch.limit(self._in_hand.let_go, asyncio.get_running_loop().time())
         worthwhile = max(STREAMS_READ, limit // SHARE)
         if self._in_hand.credit < worthwhile:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._until_stopping, tasks.cancel_scope)
-                await self._in_hand.wait_for_credit(STREAMS_READ)
-                with anyio.move_on_after(LINGER):
-                    await self._in_hand.wait_for_credit(worthwhile)
-                tasks.cancel_scope.cancel()
+            await self._in_hand.wait_for_credit(STREAMS_READ, unless=self.stopping.is_set)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    await self._in_hand.wait_for_credit(worthwhile, unless=self.stopping.is_set)
         return not self.stopping.is_set()
-
-    async def _until_stopping(self, scope: anyio.CancelScope) -> None:
-        await self.stopping.wait()
-        scope.cancel()

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from eventbus.delivery import Delivery
 
@@ -101,11 +101,15 @@ class InHand:
         if not self:
             self._empty.set()
 
-    async def wait_for_credit(self, least: int) -> None:
-        """Wait until at least so many more may be read."""
-        while self.credit < least:
+    async def wait_for_credit(self, least: int, *, unless: Callable[[], bool]) -> None:
+        """Wait until at least so many more may be read, or until there is no need; who ends that calls `look_again`."""
+        while self.credit < least and not unless():
             self._changed.clear()
             await self._changed.wait()
+
+    def look_again(self) -> None:
+        """Have those who wait look once more whether they still do."""
+        self._changed.set()
 
     async def wait_for_room(self) -> None:
         """Wait until at least one more may be taken over."""

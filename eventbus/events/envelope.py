@@ -117,31 +117,16 @@ class Envelope:
             if b"specversion" not in found:
                 return None
             first, rest = [found.get(name) for name in _FIRST], fields
+        specversion, event_id, event_type, source, time, data = first
+        if not (specversion and specversion[:2] == b"1." and event_id and event_type and source) or data is None:
+            raise DecodeError(_damage(specversion, event_id=event_id, event_type=event_type, source=source))
         try:
-            return cls._checked(first, _attributes(rest) if rest else {})
+            attributes, version = _attributes(rest) if rest else ({}, 1)
+            written = "" if time is None else time.decode()
+            moment = None if time is None else _moment(written)
+            return cls(Identity(event_id.decode(), written), event_type.decode(), version, source.decode(), moment, data, attributes)
         except UnicodeDecodeError:
             raise DecodeError("the entry's attributes are not UTF-8") from None
-
-    @classmethod
-    def _checked(cls, first: Sequence[bytes | None], attributes: Mapping[str, str]) -> Envelope:
-        specversion, event_id, event_type, source, time, data = first
-        if not specversion or specversion[:2] != b"1.":
-            raise DecodeError("the entry's specversion is not 1.x")
-        if not event_id or not event_type or not source:
-            missing = "id" if not event_id else "type" if not event_type else "source"
-            raise DecodeError(f"the entry has no {missing}")
-        if data is None:
-            raise DecodeError("the entry has no data")
-        written = "" if time is None else time.decode()
-        return cls(
-            Identity(event_id.decode(), written),
-            event_type.decode(),
-            _version(attributes["dataversion"]) if "dataversion" in attributes else 1,
-            source.decode(),
-            None if time is None else _moment(written),
-            data,
-            attributes,
-        )
 
     @property
     def id(self) -> str:
@@ -191,12 +176,20 @@ def by_name(fields: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(reversed(fields[::2]), reversed(fields[1::2]), strict=True))
 
 
-def _attributes(rest: Sequence[bytes]) -> dict[str, str]:
+def _damage(specversion: bytes | None, **needed: bytes | None) -> str:
+    if not specversion or specversion[:2] != b"1.":
+        return "the entry's specversion is not 1.x"
+    missing = next((name.removeprefix("event_") for name, value in needed.items() if not value), "data")
+    return f"the entry has no {missing}"
+
+
+def _attributes(rest: Sequence[bytes]) -> tuple[dict[str, str], int]:
+    """What stands beside the first attributes, and the data's version."""
     found: dict[str, str] = {}
     for at in range(len(rest) - 2, -1, -2):  # backwards: the first of a name is written last
         if rest[at] not in _FIRST:
             found[rest[at].decode()] = rest[at + 1].decode()
-    return found
+    return found, _version(found.get("dataversion", "1"))
 
 
 def _version(text: str) -> int:

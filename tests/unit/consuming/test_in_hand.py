@@ -132,19 +132,33 @@ async def test_waiting_for_room_ends_when_something_taken_over_was_settled_and_n
     await in_hand.wait_for_room()  # there is room: it returns at once
 
 
+async def test_waiting_for_credit_ends_when_there_is_no_need_of_it_any_more():
+    """Reading ends while handlers hold all there is."""
+    in_hand, needless = InHand(1, 0), []
+    in_hand.take(delivery())
+    waiting = asyncio.ensure_future(in_hand.wait_for_credit(1, unless=lambda: bool(needless)))
+    in_hand.look_again()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    needless.append(True)
+    in_hand.look_again()
+    await waiting
+
+
 async def test_waiting_for_credit_ends_when_there_is_enough_and_not_before():
     """A read wants credit for both its streams."""
     in_hand = InHand(3, 0)
     held = [delivery() for _ in range(3)]
     for each in held:
         in_hand.take(each)
-    waiting = asyncio.ensure_future(in_hand.wait_for_credit(2))
+    waiting = asyncio.ensure_future(in_hand.wait_for_credit(2, unless=lambda: False))
     for each in held[:2]:
         await asyncio.sleep(0)
         assert not waiting.done()
         in_hand.settled(each)
     await waiting
-    await in_hand.wait_for_credit(2)  # there is enough: it returns at once
+    await in_hand.wait_for_credit(2, unless=lambda: False)  # there is enough: it returns at once
 
 
 async def test_waiting_until_empty_ends_with_the_last():
