@@ -121,8 +121,6 @@ class Fetcher:
             self.reading_since = None
         if brought:
             self._prefetch.weigh(brought, self._reader.received - received)
-        if 0 < brought <= FEW:
-            await asyncio.sleep(0)
 
     def _take(self, token: str, sent: float, batch: Batch) -> None:
         self._intake.read(batch.entries, private=batch.private, token=token, sent=sent)

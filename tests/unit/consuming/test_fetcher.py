@@ -189,23 +189,6 @@ async def test_it_is_known_since_when_a_read_is_in_flight():
     assert dock.fetcher.reading_since is None
 
 
-async def test_what_comes_alone_starts_before_the_next_read_is_sent():
-    """To write a command takes as long as to start a handler."""
-    dock, reads = Dock(), []
-
-    async def execute():
-        await dock.work.get()
-        reads.append(len(dock.reader.counts))
-
-    executing = asyncio.ensure_future(execute())
-    dock.reader.answers = [[batch(b"1-0")]]
-    run = asyncio.ensure_future(dock.fetcher.run(lambda: None))
-    await executing
-    assert reads == [1]
-    await dock.fetcher.stop()
-    await run
-
-
 async def test_own_entries_are_recovered_before_the_first_read_of_each_connection_and_each_group():
     """Never with a read in flight."""
     dock = Dock()
