@@ -51,6 +51,7 @@ class Outbox:
         self._again: list[Confirmation] = []
         self._loop = asyncio.get_running_loop()
         self._alive: Alive = lambda: None
+        self._due = math.inf  # when the first of them runs out of time: to look at each, again and again, would cost more
         self._flushing = False
         self._alone = False
         self.failure: BackendError | None = None
@@ -61,6 +62,7 @@ class Outbox:
     def add(self, confirmations: Iterable[Confirmation]) -> None:
         """Write these behind all that wait: at the end of this turn, or at once where nobody else would join them."""
         self._queue.extend(confirmations)
+        self._due = min(self._due, *(each.until for each in confirmations))
         self.empty.clear()
         if len(self._queue) >= CHUNK or (self._alone and not self._writes):
             self.flush()
@@ -82,12 +84,15 @@ class Outbox:
 
     def give_up(self, until: float, why: str) -> None:
         """Answer whatever waits and was to be answered by then, with what is known about it."""
+        if until < self._due:
+            return
         for confirmation, sent in self._waiting():
             if confirmation.until <= until and not confirmation.done():
                 confirmation.maybe_written |= sent
                 self._counts.given_up += 1
                 give_up(confirmation, why)
         self._queue = deque(each for each in self._queue if not each.done())
+        self._due = min((each.until for each, _ in self._waiting() if not each.done()), default=math.inf)
         self._note_empty()
 
     def abandon(self) -> None:

@@ -509,6 +509,19 @@ async def test_a_publish_is_given_up_when_its_time_is_over(slow, sent):
     assert [["waiting"] in slow.server.all_ids, slow.publisher._outbox.empty.is_set()] == [sent, True]
 
 
+async def test_each_is_given_up_in_its_own_time(slow):
+    """Whatever the order in which they were published, waiting or under way."""
+    timeouts = [30, 10, 20, 40]
+    confirmations = [slow.publisher.publish(event, timeout=timeout) for event, timeout in zip(orders(4), timeouts, strict=True)]
+    await turns()
+    (waiting,) = await slow.publish(*orders(1), timeout=25)
+    everything, published = [*confirmations, waiting], min(each.until for each in confirmations) - 10
+    for after, gone in ((5, []), (15, [10]), (22, [10, 20]), (27, [10, 20, 25]), (35, [10, 20, 25, 30]), (45, [10, 20, 25, 30, 40])):
+        slow.publisher._outbox.give_up(published + after, "its time was over")
+        assert sorted(round(each.until - published) for each in everything if each.done()) == gone
+    await asyncio.gather(*everything, return_exceptions=True)
+
+
 async def test_what_is_under_way_and_has_time_is_known_to_be_refused(slow):
     """That others were given up says nothing about it."""
     first, second = slow.publisher.publish(*orders(1), timeout=0), slow.publisher.publish(*orders(1))
