@@ -28,8 +28,8 @@ LINGER: Final = 0.005
 """Seconds that a read waits for so much."""
 
 FEW: Final = 16
-"""Entries of a read that start before the next read is sent, which costs as much time as they take. Of more of them
-none would be on its way while they are handled."""
+"""Entries of a read that are started before the next read is sent, which takes as long. After a larger one the next is on
+its way while they are handled."""
 
 LOST_GROUP: Final = frozenset({"NOGROUP", "UNBLOCKED"})
 """Answers to a read whose group or stream is gone. UNBLOCKED is 7.0's when the key vanishes under a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from eventbus.consuming.work import Work
+from eventbus.consuming.work import NEXT, Work
 from tests.support.entries import delivery
 
 
@@ -24,7 +24,7 @@ async def test_deliveries_come_out_in_the_order_they_were_put():
 
 
 async def test_as_many_readers_wake_as_there_is_work():
-    """Waking all of them for each delivery would cost a turn each."""
+    """One after the other; none for nothing."""
     work, woken = Work(), []
 
     async def reader(number):
@@ -34,12 +34,42 @@ async def test_as_many_readers_wake_as_there_is_work():
     await turns()
     first, second, *rest = (delivery() for _ in range(4))
     work.put([first, second])
-    assert len(work._idle) == 2
     await turns()
+    assert len(work._idle) == 2
     assert woken == [(0, first), (1, second)]
     work.put(rest)
     await asyncio.gather(*tasks)
     assert [each for _, each in woken[2:]] == rest
+
+
+async def test_where_one_reader_sees_to_everything_few_others_wake():
+    """Handlers that do not suspend leave nothing for the rest of the readers."""
+    work = Work()
+
+    async def greedy():
+        await work.get()
+        while work.pop():
+            pass
+
+    readers = [asyncio.ensure_future(greedy()) for _ in range(32)]
+    await turns()
+    work.put([delivery() for _ in range(100)])
+    await asyncio.sleep(0)
+    assert (len(work), len(work._idle)) == (0, 31 - NEXT)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def test_all_readers_wake_in_a_few_turns_where_each_takes_one():
+    """Handlers that suspend run side by side."""
+    work = Work()
+    readers = [asyncio.ensure_future(work.get()) for _ in range(32)]
+    await turns()
+    work.put(put := [delivery() for _ in range(40)])
+    await turns(7)
+    assert sum(reader.done() for reader in readers) == 32
+    assert len(work) == len(put) - 32
 
 
 async def test_a_reader_that_finds_its_work_taken_waits_again():
