@@ -92,7 +92,8 @@ class Publishes:
             not got the event loses it.
 
         Cancellation:
-            An event that was not sent yet is not written; one that was may be.
+            An event that was not sent yet is not written; one that was may be. While Redis is reachable it is sent in
+            the turn of the event loop in which `publish` was called.
 
         Redis cost:
             One XADD. With a durability one WAITAOF or WAIT more, shared by what is published together, on

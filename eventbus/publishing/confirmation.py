@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eventbus.errors import BackendError
 
-TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"})
+TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "LOADING"})
 """Answers of a server that may soon answer otherwise (failover, a long script, a replica that restarts): tried again."""
 
 

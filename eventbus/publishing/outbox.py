@@ -153,14 +153,22 @@ class Outbox:
         try:
             write.over = self._wire.send([each.command for each in chunk], write.hear)
         except BackendUnavailable as error:  # the connection was lost just now
-            self._requeue(chunk)
-            self.fail(error)
-            self._stop(error)
+            self._put_back(chunk, error)
+            return
+        except Exception as error:  # noqa: BLE001 - a defect of some transport: nothing may be lost of it
+            for confirmation in chunk:
+                confirmation.maybe_written = True
+            self._put_back(chunk, BackendUnavailable(f"publishing: the write failed ({type(error).__name__})"))
             return
         self._counts.writes += 1
         self._alone = len(chunk) == 1
         self._writes.append(write)
         write.over.add_done_callback(self._written)
+
+    def _put_back(self, chunk: Sequence[Confirmation], error: BackendUnavailable) -> None:
+        self._requeue(chunk)
+        self.fail(error)
+        self._stop(error)
 
     # -- answers
 

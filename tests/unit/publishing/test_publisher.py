@@ -417,6 +417,17 @@ async def test_a_connection_that_is_found_lost_when_something_is_to_be_written_i
     assert not confirmation.maybe_written
 
 
+async def test_a_write_that_raises_whatever_it_may_is_tried_again(desk):
+    """What of it was sent nobody knows."""
+    desk.server.breaks = RuntimeError("the transport is closing")
+    (confirmation,) = await desk.publish(*orders(1))
+    assert "RuntimeError" in str(await desk.failure())
+    desk.server.breaks = None
+    desk.resume()
+    assert (await confirmation).entry_id == "1-0"
+    assert confirmation.maybe_written
+
+
 async def test_what_is_under_way_when_the_loop_is_ended_is_answered_all_the_same(slow):
     """The loop only connects."""
     async with at_work(slow.publisher.run):
