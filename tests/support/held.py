@@ -8,6 +8,7 @@ from typing import Any
 
 from eventbus import EventBus
 from eventbus.consuming import Rooms
+from eventbus.streams import Batch, GroupReader
 
 
 class Stop:
@@ -60,6 +61,21 @@ def after(room: type, method: str, stop: Stop) -> Any:
 
     kind = type(f"Held{room.__name__}", (room,), {method: held})
     return kind
+
+
+def reading_late(stop: Stop) -> Any:
+    """A reader, held when a reply has come and nobody has taken what is in it."""
+
+    class Late(GroupReader):
+        async def read(self, count, take, *, few):
+            batches: list[Batch] = []
+            brought = await super().read(count, batches.append, few=few)
+            await stop.passing()
+            for batch in batches:
+                take(batch)
+            return brought
+
+    return Late
 
 
 def planted(

@@ -13,8 +13,8 @@ import pytest
 
 from eventbus import Context, Reject, Retry
 from eventbus.consuming.beat import Beat
-from eventbus.streams import EntryCommands, GroupReader
-from tests.support.held import Stop, after, before, planted
+from eventbus.streams import EntryCommands
+from tests.support.held import Stop, before, planted, reading_late
 from tests.support.proxy import proxy_to
 from tests.support.redis_hands import GROUP, STREAM, copies, rows, settled, take_over, until
 from tests.support.workers import Errand, errands, worker
@@ -174,7 +174,7 @@ async def test_a_release_at_exit_of_what_was_taken_over_writes_nothing(redis_url
 async def test_what_was_in_a_reply_that_is_parsed_late_starts_only_where_the_lease_is_still_ours(redis_url, redis_client):
     """The reply waited in the socket longer than two thirds of the lease: it is asked for first."""
     stop = Stop()
-    bus, seen = planted(redis_url, reader=after(GroupReader, "read", stop)), []
+    bus, seen = planted(redis_url, reader=reading_late(stop)), []
 
     @bus.subscribe(Errand, group=GROUP)
     async def charge(event: Errand) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from eventbus import Context, Event, Retry, Topic
 from eventbus.consuming.membership import Membership
-from eventbus.streams import GroupReader, keys
-from tests.support.held import Stop, after, before, planted
+from eventbus.streams import keys
+from tests.support.held import Stop, before, planted, reading_late
 from tests.support.redis_hands import GROUP, STREAM, copies, name_of, read_as, rows, settled, until
 from tests.support.workers import Errand, errands
 
@@ -161,7 +161,7 @@ async def test_a_destroyed_group_is_healed_with_its_whole_backlog_though_another
 async def test_a_reply_read_before_flushall_and_parsed_after_the_heal_is_not_thought_lost(redis_url, redis_client, ending):
     """It belongs to the group that was: known by the token when its read was sent, not when it was parsed."""
     stop, started, release = Stop(), asyncio.Event(), asyncio.Event()
-    bus, attempts = planted(redis_url, reader=after(GroupReader, "read", stop)), []
+    bus, attempts = planted(redis_url, reader=reading_late(stop)), []
 
     @bus.subscribe(Errand, group=GROUP, retry=Retry(backoff=[0.01]))
     async def charge(event: Errand, ctx: Context) -> None:
