@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 from dataclasses import dataclass, replace
 from threading import RLock
@@ -183,6 +184,14 @@ _slot: Final = Event.__dict__["__eventbus_identity__"]
 _kept: Final[Callable[[Event], Identity]] = _slot.__get__
 _keep: Final[Callable[[Event, Identity], None]] = _slot.__set__
 _identity_lock = RLock()  # the garbage collector may run inside, and with it whatever it runs
+
+
+def _renew_lock() -> None:
+    global _identity_lock  # noqa: PLW0603 - whichever thread of the parent held it does not live in the child
+    _identity_lock = RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def identity(event: Event) -> Identity:

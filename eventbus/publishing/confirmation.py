@@ -11,8 +11,6 @@ from eventbus.delivery import Published
 from eventbus.errors import BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from eventbus.errors import BackendError
 
 TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "LOADING"})
@@ -34,7 +32,7 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
         last: What the last try failed of.
     """
 
-    __slots__ = ("_steps", "command", "event_id", "last", "maybe_written", "topic", "until")
+    __slots__ = ("command", "event_id", "last", "maybe_written", "topic", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, command: bytes, event_id: str, topic: str, until: float) -> None:
         super().__init__(loop=loop)
@@ -44,21 +42,17 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
         self.until = until
         self.maybe_written = False
         self.last: BackendError | None = None
-        self._steps: Generator[Any, None, Published] | None = None
 
     # -- as a coroutine, for whoever makes a task of it
 
     def send(self, value: Any) -> Any:
         """Take the next step."""
-        if self._steps is None:
-            self._steps = self.__await__()
-        return self._steps.send(value)
+        return self.__await__().send(value)  # a new one each time: any number of tasks may await the same
 
     def throw(self, *error: Any) -> Any:
         """Take the next step with an exception."""
-        if self._steps is None:
-            self._steps = self.__await__()
-        return self._steps.throw(*error)
+        _ = self.cancel()  # a task that was cancelled before its first step: nobody will await it
+        return self.__await__().throw(*error)
 
     def close(self) -> None:
         """Publish it no more, unless it is under way."""

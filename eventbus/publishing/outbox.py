@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.delivery import Published
@@ -54,6 +55,7 @@ class Outbox:
         self._due = math.inf  # when the first of them runs out of time: to look at each, again and again, would cost more
         self._flushing = False
         self._alone = False
+        self._context = Context()  # not that of whoever published first
         self.failure: BackendError | None = None
         self.stuck = asyncio.Event()
         self.empty = asyncio.Event()
@@ -68,7 +70,7 @@ class Outbox:
             self.flush()
         elif not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush_now)
+            self._loop.call_soon(self._flush_now, context=self._context)
 
     def resume(self, alive: Alive) -> None:
         """Forget the failure; `alive` is called after each write that went well."""
@@ -84,7 +86,7 @@ class Outbox:
 
     def give_up(self, until: float, why: str) -> None:
         """Answer whatever waits and was to be answered by then, with what is known about it."""
-        if until < self._due:
+        if until < self._due and not (self._queue and self._queue[0].done()):  # else cancelled: nobody waits for it
             return
         for confirmation, sent in self._waiting():
             if confirmation.until <= until and not confirmation.done():
@@ -163,7 +165,7 @@ class Outbox:
         self._counts.writes += 1
         self._alone = len(chunk) == 1
         self._writes.append(write)
-        write.over.add_done_callback(self._written)
+        write.over.add_done_callback(self._written, context=self._context)
 
     def _put_back(self, chunk: Sequence[Confirmation], error: BackendUnavailable) -> None:
         self._requeue(chunk)
@@ -174,7 +176,7 @@ class Outbox:
 
     def _written(self, over: asyncio.Future[None]) -> None:
         """A write is over; those whom it answered had their turn before this."""
-        if over.cancelled():  # abandoned
+        if over.cancelled() or not self._writes:  # abandoned
             return
         write, lost = self._writes.popleft(), over.exception()
         if isinstance(lost, BackendError):
@@ -186,9 +188,9 @@ class Outbox:
         if not self._writes:  # else the next one's rest comes behind these
             again, self._again = self._again, []
             self._requeue(again)
+        self.flush()
         if self.failure is None:
             self._alive()
-        self.flush()
 
     def _requeue(self, again: Sequence[Confirmation]) -> None:
         self._queue.extendleft(reversed(again))

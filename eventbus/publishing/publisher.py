@@ -77,6 +77,7 @@ class Publisher:
         self._writings: dict[tuple[type[Event], str | None], Writing] = {}
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._troubled = False
 
     def publish(
         self,
@@ -91,7 +92,7 @@ class Publisher:
         try:
             confirmation = self._prepare(event, topic, headers, timeout)
             self._enqueue((confirmation,), durability)
-        except EventBusError as error:
+        except Exception as error:  # noqa: BLE001 - also what an event's own code raises: whoever awaits hears it
             confirmation = Confirmation(self._loop, b"", "", "", 0)
             confirmation.set_exception(error)
         return confirmation
@@ -118,7 +119,12 @@ class Publisher:
             BackendError: What is to be tried again later; it is queued again, in its old order.
         """
         self._outbox.resume(alive)
+        if self._troubled:  # connect, also where nothing waits any more: readiness shall say that Redis is back
+            await self._connect()
         self._outbox.flush()
+        if self._troubled and self._outbox.empty.is_set():  # else the next write tells
+            alive()
+        self._troubled = False
         while True:
             await self._outbox.stuck.wait()
             self._outbox.stuck.clear()
@@ -131,6 +137,7 @@ class Publisher:
             self._outbox.flush()
         if self._outbox.failure is not None:
             self.counts.retries += 1
+            self._troubled = True
             # A demoted primary keeps its connections: a new one finds the new primary. What is under way ends first.
             await self._wire.close()
             raise self._outbox.failure
@@ -140,6 +147,7 @@ class Publisher:
             await self._wire.connect()
         except BackendError as error:
             self.counts.retries += 1
+            self._troubled = True
             self._outbox.fail(error)
             raise
 
