@@ -61,10 +61,15 @@ class Outbox:
         self.empty = asyncio.Event()
         self.empty.set()
 
-    def add(self, confirmations: Iterable[Confirmation]) -> None:
-        """Write these behind all that wait: at the end of this turn, or at once where nobody else would join them."""
+    def add(self, confirmations: Iterable[Confirmation], until: float) -> None:
+        """Write these behind all that wait: at the end of this turn, or at once where nobody else would join them.
+
+        Args:
+            confirmations: One at least.
+            until: When their time is over, by the event loop's time.
+        """
         self._queue.extend(confirmations)
-        self._due = min(self._due, *(each.until for each in confirmations))
+        self._due = min(self._due, until)
         self.empty.clear()
         if len(self._queue) >= CHUNK or (self._alone and not self._writes):
             self.flush()

@@ -90,7 +90,7 @@ class Publisher:
     ) -> Confirmation:
         """Publish one event; see `EventBus.publish`. What is wrong with it the awaited confirmation raises."""
         try:
-            confirmation = self._prepare(event, topic, headers, timeout)
+            confirmation = self._prepare(event, topic, headers, self._loop.time() + _seconds(timeout))
             self._enqueue((confirmation,), durability)
         except Exception as error:  # noqa: BLE001 - also what an event's own code raises: whoever awaits hears it
             confirmation = Confirmation(self._loop, b"", "", "", 0)
@@ -107,8 +107,8 @@ class Publisher:
         durability: Durability | None = None,
     ) -> list[Published]:
         """Publish many events; see `EventBus.publish_many`."""
-        batch = list(events)
-        confirmations = [self._prepare(event, topic, headers, timeout) for event in batch]
+        batch, until = list(events), self._loop.time() + _seconds(timeout)
+        confirmations = [self._prepare(event, topic, headers, until) for event in batch]
         self._enqueue(confirmations, durability)
         return _complete(batch, confirmations, await _answers(confirmations))
 
@@ -176,13 +176,13 @@ class Publisher:
 
     # -- from an event to a queued command
 
-    def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, timeout: float) -> Confirmation:
+    def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, until: float) -> Confirmation:
         if not isinstance(event, Event):
             raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
         chosen = None if topic is None else self._topics.register(topic).name
         writing = self._writings.get((type(event), chosen)) or self._begin_writing(type(event), chosen)
         command, event_id = writing.command(event, headers)
-        return Confirmation(self._loop, command, event_id, writing.topic, self._loop.time() + _seconds(timeout))
+        return Confirmation(self._loop, command, event_id, writing.topic, until)
 
     def _begin_writing(self, event_class: type[Event], chosen: str | None) -> Writing:
         wanted = chosen or info(event_class).topic
@@ -202,10 +202,12 @@ class Publisher:
         if durability is not None:
             self.durable.enqueue(confirmations, durability)
         elif confirmations:
-            self._outbox.add(confirmations)
+            self._outbox.add(confirmations, confirmations[0].until)  # one call, one timeout
 
 
 def _seconds(timeout: object) -> float:
+    if timeout is PUBLISH_TIMEOUT:
+        return PUBLISH_TIMEOUT
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
         raise ConfigurationError(f"timeout={timeout!r}: give a number of seconds, 0 or more")
     return min(timeout, LONGEST)
