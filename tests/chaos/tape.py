@@ -70,10 +70,14 @@ class Tape:
             how = "fail" if isinstance(error, BackendRefused) else "unknown"
             self._history.write(op, how, g=group, why=type(error).__name__, **asked)
             raise
-        if (told := tell(answer)) is not None:
+        self.tell(op, group, tell(answer), sent)
+        return answer
+
+    def tell(self, op: str, group: str, told: dict | None, sent: float) -> None:
+        """Note what there is to tell of an answer; None for nothing."""
+        if told is not None:
             late = {"s": sent} if time.monotonic() - sent > LATE else {}
             self._history.write(op, "ok", g=group, **told, **late)
-        return answer
 
     def note(self, op: str, how: str, **rest: Any) -> None:
         """Write to the history."""
@@ -175,25 +179,18 @@ def recorded_reader(base: type[GroupReader], tape: Tape) -> type[GroupReader]:
     """A reader that is noted."""
 
     class Recorded(base):  # type: ignore[valid-type,misc]
-        async def read(self, count, **rest):
-            group = self._group.name
+        async def read(self, count, take, **rest):
+            group, sent = self._group.name, time.monotonic()
             tape.note("read", "invoke", g=group)
 
-            def tell(batches):
-                parts = [
-                    tape.came(group, ((*entry, 1) for entry in batch.entries), private=batch.private, again=False) for batch in batches
-                ]
-                return _joined([part for part in parts if part])
+            def noted(batch):  # before anybody can do anything with it
+                came = tape.came(group, ((*entry, 1) for entry in batch.entries), private=batch.private, again=False)
+                tape.tell("read", group, came, sent)
+                take(batch)
 
-            return await tape.call("read", group, super().read(count, **rest), tell)
+            return await tape.call("read", group, super().read(count, noted, **rest), lambda _: None)
 
     return Recorded
-
-
-def _joined(parts: list[dict]) -> dict:
-    at = [where for part in parts for where in part["at"]]
-    counts = [count for part in parts for count in part.get("k") or [1] * len(part["at"])]
-    return {"at": at} if set(counts) <= {1} else {"at": at, "k": counts}
 
 
 def recorded_group(base: type[GroupCommands], tape: Tape) -> type[GroupCommands]:
