@@ -19,11 +19,12 @@ from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCo
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
-from eventbus.streams.wire import ANSWER_TIMEOUT, Wire, pack
+from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Wire, pack
 
 __all__ = [
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
+    "UNFIT",
     "UNSERVED",
     "Address",
     "Backlog",

@@ -15,9 +15,9 @@ import anyio
 
 from eventbus.consuming import Alone, Consumer, Rooms
 from eventbus.delivery import Backoff, Settings, Subscription, Topics
-from eventbus.errors import BackendUnavailable
+from eventbus.errors import BackendError, BackendRefused
 from eventbus.publishing import Publisher
-from eventbus.streams import ANSWER_TIMEOUT, Address, Connections, Wire, dangers, probe
+from eventbus.streams import ANSWER_TIMEOUT, UNFIT, Address, Connections, Wire, dangers, probe
 from eventbus.supervision.janitor import Janitor
 from eventbus.supervision.shift import GRACE, SHORTEST, Shift
 from eventbus.supervision.supervisor import Supervisor
@@ -34,7 +34,7 @@ _log = logging.getLogger("eventbus.supervision")
 _T = TypeVar("_T")
 
 PATIENCE: Final = 10.0
-"""Seconds that opening waits for a Redis that does not answer (it restarts, or starts beside us)."""
+"""Seconds that opening waits for a Redis that does not answer, or cannot work yet (it restarts, or starts beside us)."""
 
 _warned: set[str] = set()
 
@@ -207,14 +207,14 @@ def _consumer_name(service: str) -> str:
 
 
 async def _patiently(step: Callable[[], Awaitable[_T]]) -> _T:
-    """Try a step again while Redis does not answer, for `PATIENCE` seconds."""
+    """Try a step again while Redis does not answer or cannot work yet, for `PATIENCE` seconds."""
     backoff, failures, until = Backoff(), 0, anyio.current_time() + PATIENCE
     while True:
         try:
             return await step()
-        except BackendUnavailable as error:
+        except BackendError as error:
             failures += 1
-            if anyio.current_time() >= until:
+            if anyio.current_time() >= until or (isinstance(error, BackendRefused) and error.code not in UNFIT):
                 raise
             if failures == 1:
                 _log.warning("waiting up to %g s for Redis: %s", PATIENCE, error)
