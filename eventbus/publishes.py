@@ -58,7 +58,8 @@ class Publishes:
         """Publish an event and wait until Redis has confirmed it: `await` what it returns.
 
         Publishes that are made concurrently travel together: `asyncio.gather` over thousands is fine. It begins when
-        it is called; on another thread, or while `on_published` tells somebody, when it is first awaited.
+        it is called; on another thread, or where `on_published` has somebody to tell, when it is awaited. Whatever is
+        wrong is raised where it is awaited.
 
         Args:
             event: An instance of a class derived from `Event`. Its id is made at its first publish and
@@ -92,8 +93,8 @@ class Publishes:
             not got the event loses it.
 
         Cancellation:
-            An event that was not sent yet is not written; one that was may be. While Redis is reachable it is sent in
-            the turn of the event loop in which `publish` was called.
+            An event that was not sent yet is not written; one that was may be. It is sent by the end of the turn of
+            the event loop in which it begins; later where Redis cannot be reached, or earlier writes are unanswered.
 
         Redis cost:
             One XADD. With a durability one WAITAOF or WAIT more, shared by what is published together, on
@@ -143,6 +144,9 @@ class Publishes:
                 `.unknown` (may have been) say which. What was written and did not reach its durability is
                 among `.unknown`, its error a DurabilityNotReached.
             LifecycleError: The bus is not open.
+
+        Cancellation:
+            As `publish`, for each of them.
 
         Redis cost:
             One XADD an event, in writes of up to 500; with a durability up to 5,000, and one WAITAOF or

@@ -157,7 +157,7 @@ class Executors:
         """What executors before these had in hand when they failed starts again: nobody else could ever take it."""
         for run in self._runs:
             if run.delivery is not None:
-                run.delivery.claimed = True  # its start is counted first: it may be what they failed of
+                run.delivery.claimed = True  # its start is counted first: it may be why they failed
                 self._work.put_first([run.delivery])
         self._runs.clear()
 
@@ -275,11 +275,10 @@ class Executors:
 
     async def _watch(self, timeout: float) -> None:
         """Cancel handlers that run for too long."""
-        loop = asyncio.get_running_loop()
         while True:
             await anyio.sleep(min(LOOK, timeout / 10))
             for run in self._runs:
-                if run.started and loop.time() - run.since >= timeout:
+                if run.started and self._now() - run.since >= timeout:
                     self._time_out(run, timeout)
 
     def _time_out(self, run: Run, timeout: float) -> None:

@@ -28,8 +28,8 @@ LINGER: Final = 0.005
 """Seconds that a read waits for so much."""
 
 FEW: Final = 16
-"""Entries of a read that are started before the next read is sent, which takes as long. After a larger one the next is on
-its way while they are handled."""
+"""Entries of one stream that start before the next read is sent, which takes as long. Where a read brought more, the next
+is on its way while they are handled."""
 
 LOST_GROUP: Final = frozenset({"NOGROUP", "UNBLOCKED"})
 """Answers to a read whose group or stream is gone. UNBLOCKED is 7.0's when the key vanishes under a
@@ -137,7 +137,7 @@ class Fetcher:
                     await self._idle.wait()
 
     async def _has_credit(self) -> bool:
-        """Wait for credit for one entry of each stream, a moment more for as much as is worth a read, or for the stop."""
+        """Wait for credit for one entry of each stream, and a moment more for as much as is worth a read; False when stopped."""
         self._in_hand.limit = limit = self._prefetch.limit(self._in_hand.let_go, asyncio.get_running_loop().time())
         worthwhile = max(STREAMS_READ, limit // SHARE)
         if self._in_hand.credit < worthwhile:

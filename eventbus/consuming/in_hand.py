@@ -102,7 +102,7 @@ class InHand:
             self._empty.set()
 
     async def wait_for_credit(self, least: int, *, unless: Callable[[], bool]) -> None:
-        """Wait until at least so many more may be read, or until there is no need; who ends that calls `look_again`."""
+        """Wait until at least so many more may be read, or `unless` is true; whoever makes it true calls `look_again`."""
         while self.credit < least and not unless():
             self._changed.clear()
             await self._changed.wait()

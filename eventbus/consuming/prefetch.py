@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 WINDOW: Final = 0.1
-"""Seconds over which is looked how fast the handlers are."""
+"""Seconds over which the speed of the handlers is measured."""
 
 LOOK: Final = WINDOW / 10
 """Seconds between two looks."""
@@ -27,9 +27,9 @@ FORGET: Final = 0.9
 class Prefetch:
     """Bound what is in hand by how fast it is handled, and by its size.
 
-    Fast handlers get large reads: what was finished in the last tenth of a second is read ahead, from the first
-    moment on. Slow ones get twice their concurrency, and keep no more from other workers. A pure room: the caller
-    brings the time.
+    Fast handlers get large reads: as much is read ahead as was finished in the last tenth of a second, also before the
+    first tenth is over. Slow ones get twice their concurrency, and keep no more from other workers. A pure room: the
+    caller brings the time.
 
     Args:
         concurrency: Handlers at a time.

@@ -119,7 +119,7 @@ class Envelope:
             first, rest = [found.get(name) for name in _FIRST], fields
         specversion, event_id, event_type, source, time, data = first
         if not (specversion and specversion[:2] == b"1." and event_id and event_type and source) or data is None:
-            raise DecodeError(_damage(specversion, event_id=event_id, event_type=event_type, source=source))
+            raise DecodeError(_damage(first))
         try:
             attributes, version = _attributes(rest) if rest else ({}, 1)
             written = "" if time is None else time.decode()
@@ -176,11 +176,13 @@ def by_name(fields: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(reversed(fields[::2]), reversed(fields[1::2]), strict=True))
 
 
-def _damage(specversion: bytes | None, **needed: bytes | None) -> str:
-    if not specversion or specversion[:2] != b"1.":
+def _damage(first: Sequence[bytes | None]) -> str:
+    """What is wrong with the values of the first attributes, where something is; only the time may be missing."""
+    found = dict(zip(_FIRST, first, strict=True))
+    if not (found[b"specversion"] or b"").startswith(b"1."):
         return "the entry's specversion is not 1.x"
-    missing = next((name.removeprefix("event_") for name, value in needed.items() if not value), "data")
-    return f"the entry has no {missing}"
+    missing = next(name for name, value in found.items() if not value and name != b"time")
+    return f"the entry has no {missing.decode()}"
 
 
 def _attributes(rest: Sequence[bytes]) -> tuple[dict[str, str], int]:

@@ -183,7 +183,7 @@ def info(event_class: type[Event]) -> EventInfo:
 _slot: Final = Event.__dict__["__eventbus_identity__"]
 _kept: Final[Callable[[Event], Identity]] = _slot.__get__
 _keep: Final[Callable[[Event, Identity], None]] = _slot.__set__
-_identity_lock = RLock()  # the garbage collector may run inside, and with it whatever it runs
+_identity_lock = RLock()  # the garbage collector may run while it is held, and with it a finalizer that publishes
 
 
 def _renew_lock() -> None:

@@ -29,7 +29,11 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
         topic: Where it is published to.
         until: The event loop's time at which it is given up.
         maybe_written: A try of it was sent, and its answer never came.
-        last: What the last try failed of.
+        last: What the last try failed with.
+
+    Cancellation:
+        What was not sent yet is not written. Several tasks may await one publish; to cancel one of them cancels it
+        for all.
     """
 
     __slots__ = ("command", "event_id", "last", "maybe_written", "topic", "until")
@@ -51,17 +55,25 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
 
     def throw(self, *error: Any) -> Any:
         """Take the next step with an exception."""
-        _ = self.cancel()  # a task that was cancelled before its first step: nobody will await it
+        _ = self.cancel()  # where it has no answer yet, its task was cancelled before the first step: nobody awaits it
         return self.__await__().throw(*error)
 
     def close(self) -> None:
-        """Publish it no more, unless it is under way."""
+        """Cancel it: what was not sent yet is not written."""
         _ = self.cancel()
 
 
 @dataclass(slots=True)
 class PublishCounts:
-    """Plain counters, read when somebody asks."""
+    """Plain counters, read when somebody asks.
+
+    Attributes:
+        published: Events that were confirmed, whether anybody still waited or not; with a durability, that reached it.
+        writes: Writes that were sent; with a durability, rounds.
+        retries: Failures to connect or to write after which it was tried again.
+        refused: Events that were refused for good.
+        given_up: Publishes that were given up: their time was over, the bus was closed, or their durability cannot be had.
+    """
 
     published: int = 0
     writes: int = 0

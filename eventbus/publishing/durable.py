@@ -48,20 +48,20 @@ class _Held:
     """A publish that waits for more than the primary's confirmation.
 
     Attributes:
-        waiting: The publish.
+        confirmation: The publish.
         patience: The moment from which no further WAIT is sent for it.
         written: The primary's confirmation, once there was one, on whatever connection.
         reached: How many copies beside the primary's memory are known.
     """
 
-    waiting: Confirmation
+    confirmation: Confirmation
     patience: float
     written: Published | None = None
     reached: int = 0
 
     @property
     def done(self) -> bool:
-        return self.waiting.done()
+        return self.confirmation.done()
 
 
 @dataclass(slots=True)
@@ -117,10 +117,10 @@ class Lane:
         self._fit = False
         self._wake = asyncio.Event()
 
-    def enqueue(self, waiting: Sequence[Confirmation]) -> None:
+    def enqueue(self, confirmations: Sequence[Confirmation]) -> None:
         """Put publishes behind those that wait already."""
         now = asyncio.get_running_loop().time()
-        self._queue.extend(_Held(each, each.until - min(MARGIN, (each.until - now) / 2)) for each in waiting)
+        self._queue.extend(_Held(each, each.until - min(MARGIN, (each.until - now) / 2)) for each in confirmations)
         self.empty.clear()
         self._wake.set()
 
@@ -164,9 +164,9 @@ class Lane:
     def sweep(self, now: float) -> None:
         """Give up publishes whose time is over."""
         self._hear()
-        _mark(each for each in self._round.unheard() if each.waiting.until <= now)
+        _mark(each for each in self._round.unheard() if each.confirmation.until <= now)
         for each in (*self._held, *self._queue):
-            if each.waiting.until <= now and not each.done:
+            if each.confirmation.until <= now and not each.done:
                 self._give_up(each, "its time was over")
 
     async def abandon(self) -> None:
@@ -205,7 +205,7 @@ class Lane:
             return False
         now = asyncio.get_running_loop().time()
         seconds = max(0.0, min(ROUND, *(each.patience - now for each in self._held)))
-        commands = [*(each.waiting.command for each in self._round.new), wait(self._durability, seconds)]
+        commands = [*(each.confirmation.command for each in self._round.new), wait(self._durability, seconds)]
         self._counts.writes += 1
         self._round.sent = True
         try:
@@ -232,7 +232,7 @@ class Lane:
     def _write_again(self, failed: BackendError | None) -> None:
         for each in self._held:
             each.reached = 0
-            each.waiting.last = failed or each.waiting.last
+            each.confirmation.last = failed or each.confirmation.last
         self._queue.extendleft(reversed(self._held))
         self._held = []
 
@@ -243,11 +243,11 @@ class Lane:
         rounds = self._round
         for each, reply in zip(rounds.new[rounds.heard :], rounds.replies[rounds.heard :], strict=False):
             rounds.heard += 1
-            waiting = each.waiting
+            confirmation = each.confirmation
             if isinstance(reply, bytes):
-                each.written = Published(waiting.event_id, waiting.topic, reply.decode())
+                each.written = Published(confirmation.event_id, confirmation.topic, reply.decode())
                 continue
-            error = waiting.last = BackendRefused(f"publishing to topic {waiting.topic!r}: {reply}", code=reply.code)
+            error = confirmation.last = BackendRefused(f"publishing to topic {confirmation.topic!r}: {reply}", code=reply.code)
             if error.code in TRANSIENT:
                 rounds.passing = error
             else:
@@ -273,7 +273,7 @@ class Lane:
         if reply.code in PASSING:
             return reply
         for each in written:
-            each.waiting.last = reply
+            each.confirmation.last = reply
             self._give_up(each, NO_FILE if self._durability == "fsync" else "the server refused to wait")
         return None
 
@@ -282,7 +282,7 @@ class Lane:
     def _succeed(self, each: _Held) -> None:
         assert each.written is not None, "only what is written is judged"  # noqa: S101 - narrows the type
         self._counts.published += 1
-        each.waiting.set_result(each.written)
+        each.confirmation.set_result(each.written)
 
     def _refuse(self, error: ConfigurationError) -> None:
         for each in self._held:
@@ -293,20 +293,20 @@ class Lane:
         if each.done:
             return
         self._counts.refused += 1
-        if each.written or each.waiting.maybe_written:
+        if each.written or each.confirmation.maybe_written:
             self._give_up(each, "an earlier try had no answer" if each.written is None else "a later try was refused")
         else:
-            each.waiting.set_exception(error)
+            each.confirmation.set_exception(error)
 
     def _give_up(self, each: _Held, why: str) -> None:
         if each.done:
             return
         self._counts.given_up += 1
         if each.written is None:
-            give_up(each.waiting, why)
+            give_up(each.confirmation, why)
         else:
-            each.waiting.maybe_written = True
-            each.waiting.set_exception(_not_reached(each, each.written, self._durability, why))
+            each.confirmation.maybe_written = True
+            each.confirmation.set_exception(_not_reached(each, each.written, self._durability, why))
 
 
 @dataclass(slots=True)
@@ -321,14 +321,14 @@ class Durable:
     start: Start | None
     lanes: dict[Durability, Lane] = field(default_factory=dict["Durability", Lane])
 
-    def enqueue(self, waiting: Sequence[Confirmation], durability: Durability) -> None:
+    def enqueue(self, confirmations: Sequence[Confirmation], durability: Durability) -> None:
         """Put publishes into their lane, which begins to run with the first of them.
 
         Raises:
             ConfigurationError: This is no durability. Nothing was queued.
         """
         check_durability(durability)
-        if not waiting:
+        if not confirmations:
             return
         lane = self.lanes.get(durability)
         if lane is None:
@@ -336,7 +336,7 @@ class Durable:
             lane = self.lanes[durability] = Lane(durability, self.connections, self.counts)
             # A loop outlives whoever published first: it gets none of that task's context variables.
             Context().run(self.start, lane.name, lane.run)
-        lane.enqueue(waiting)
+        lane.enqueue(confirmations)
 
     def sweep(self, now: float) -> None:
         """Give up publishes whose time is over."""
@@ -362,7 +362,7 @@ def _take(queue: deque[_Held]) -> list[_Held]:
         if queue[0].done:
             queue.popleft()
             continue
-        size += len(queue[0].waiting.command)
+        size += len(queue[0].confirmation.command)
         if taken and size > ROUND_BYTES:
             break
         taken.append(queue.popleft())
@@ -371,11 +371,11 @@ def _take(queue: deque[_Held]) -> list[_Held]:
 
 def _mark(unanswered: Iterable[_Held]) -> None:
     for each in unanswered:
-        each.waiting.maybe_written = True
+        each.confirmation.maybe_written = True
 
 
 def _not_reached(each: _Held, published: Published, durability: Durability, why: str) -> DurabilityNotReached:
-    last = each.waiting.last
+    last = each.confirmation.last
     return DurabilityNotReached(
         f"event {published.event_id} was written to {published.topic!r} as {published.entry_id} and did not reach "
         f"{spelled(durability)}, {why}: {_reached(each, durability)}. It exists on the primary and may be lost with it; "
@@ -389,4 +389,4 @@ def _not_reached(each: _Held, published: Published, durability: Durability, why:
 def _reached(each: _Held, durability: Durability) -> str:
     if isinstance(durability, Replicated):
         return f"{each.reached} confirmed it"
-    return "no fsync was confirmed" + ("" if each.waiting.last else " (with `appendfsync no` none ever is)")
+    return "no fsync was confirmed" + ("" if each.confirmation.last else " (with `appendfsync no` none ever is)")

@@ -88,11 +88,11 @@ class Publisher:
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
     ) -> Confirmation:
-        """Publish one event; see `EventBus.publish`. What is wrong with it the awaited confirmation raises."""
+        """Begin to publish one event; see `EventBus.publish`. The confirmation raises whatever is wrong with it."""
         try:
             confirmation = self._prepare(event, topic, headers, self._loop.time() + _seconds(timeout))
             self._enqueue((confirmation,), durability)
-        except Exception as error:  # noqa: BLE001 - also what an event's own code raises: whoever awaits hears it
+        except Exception as error:  # noqa: BLE001 - also what an event's own code raises: whoever awaits it is told
             confirmation = Confirmation(self._loop, b"", "", "", 0)
             confirmation.set_exception(error)
         return confirmation
@@ -113,7 +113,7 @@ class Publisher:
         return _complete(batch, confirmations, await _answers(confirmations))
 
     async def run(self, alive: Alive) -> None:
-        """Connect where there is something to be written, and look at what a write failed of.
+        """Connect where there is something to be written, and raise what a write failed with.
 
         Raises:
             BackendError: What is to be tried again later; it is queued again, in its old order.
@@ -148,7 +148,7 @@ class Publisher:
         except BackendError as error:
             self.counts.retries += 1
             self._troubled = True
-            self._outbox.fail(error)
+            self._outbox.note_failure(error)
             raise
 
     async def sweep(self, alive: Alive) -> None:
@@ -202,11 +202,11 @@ class Publisher:
         if durability is not None:
             self.durable.enqueue(confirmations, durability)
         elif confirmations:
-            self._outbox.add(confirmations, confirmations[0].until)  # one call, one timeout
+            self._outbox.add(confirmations)
 
 
 def _seconds(timeout: object) -> float:
-    if timeout is PUBLISH_TIMEOUT:
+    if timeout is PUBLISH_TIMEOUT:  # the default, as nearly always
         return PUBLISH_TIMEOUT
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
         raise ConfigurationError(f"timeout={timeout!r}: give a number of seconds, 0 or more")

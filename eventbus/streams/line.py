@@ -34,7 +34,7 @@ _NOTHING: Final = object()
 
 
 class Exchange:
-    """Commands that were sent together.
+    """Commands that were sent together, until every reply came.
 
     Args:
         wanted: How many replies there will be.
@@ -108,7 +108,7 @@ class Line(asyncio.Protocol):
         self.lost: Exception | None = None
         self.received = 0
 
-    def send(self, commands: Sequence[bytes], take: Take, *, patience: float) -> Exchange:
+    def send(self, commands: Sequence[bytes], take: Take, *, patience: float) -> asyncio.Future[None]:
         """Write commands.
 
         Args:
@@ -116,6 +116,10 @@ class Line(asyncio.Protocol):
             take: Called with their replies, in order, as often as some came; error answers are `BackendRefused`.
             patience: Seconds of silence after which the whole line is given up, counted from the write, from the
                 answer before and from whatever came last.
+
+        Returns:
+            Done after the last reply; raises BackendUnavailable where not every reply came. To cancel it ends the
+            waiting only: `take` is called all the same.
 
         Raises:
             BackendUnavailable: The connection was lost before.
@@ -127,7 +131,7 @@ class Line(asyncio.Protocol):
         exchange = Exchange(len(commands), take, patience=patience, due=written + patience)
         self._exchanges.append(exchange)
         self._silence.expect()
-        return exchange
+        return exchange.awaited
 
     async def idle(self) -> None:
         """Wait until nobody waits any more for an answer to what was sent by now."""
@@ -154,7 +158,7 @@ class Line(asyncio.Protocol):
         self._silence.heard()
         self.received += len(data)
         replies: list[Any] = []
-        broken: Exception | None = self._parse(data, replies)
+        broken = self._parse(data, replies)
         while replies and self._exchanges:
             first = self._exchanges[0]
             replies = first.hand_out(replies)

@@ -64,12 +64,12 @@ class GroupReader:
 
         Args:
             count: Most entries per stream, at least 1 (Redis reads 0 as "no limit").
-            take: Called with each batch.
+            take: Called once with each batch; those of few entries come first.
             few: A batch of at most so many entries is handed over in the moment it comes, a turn of the event loop before
                 this returns, so that their handlers need not wait until the next read is written.
 
         Returns:
-            How many entries came.
+            How many entries came, of both streams.
 
         Raises:
             BackendUnavailable: No answer; entries may be pending for this consumer unseen.
@@ -94,7 +94,7 @@ class GroupReader:
         return sum(len(batch.entries) for batch in batches)
 
     def _batches(self, reply: Any) -> list[Batch]:
-        """Those of a reply; of a refusal, or of none in time, there are none."""
+        """What is in a reply: nothing in a refusal, or where no entry came in time."""
         if not isinstance(reply, list):
             return []
         parts = cast("list[tuple[bytes, Sequence[Any]]]", reply)

@@ -99,7 +99,8 @@ class Wire:
             commands: Commands made by `pack`.
             timeout: Seconds of silence, counted from the write and from whatever came last; None for the wire's.
             into: A list to put the replies in; after a failure it holds those that still came.
-            arrived: Called with the replies in the moment they come, before whoever awaits them has his turn.
+            arrived: Called with replies in the moment they come, as often as some came: before whoever awaits them has
+                his turn.
 
         Returns:
             A reply per command; an error answer stands in its place as a `BackendRefused`.
@@ -124,21 +125,23 @@ class Wire:
     def send(self, commands: Sequence[bytes], take: Take) -> asyncio.Future[None]:
         """Write packed commands on the connection that is open, without waiting for anything.
 
-        It tells neither `waited` nor `refused`.
+        It tells neither `waited` nor `refused`, and leaves it to the caller to close a connection that leads to the
+        wrong server.
 
         Args:
             commands: Commands made by `pack`.
             take: Called with their replies, as often as some came; an error answer is a `BackendRefused`.
 
         Returns:
-            Done after the last reply; raises BackendUnavailable where not every reply came.
+            Done after the last reply; raises BackendUnavailable where not every reply came: the commands may have been
+            executed. To cancel it ends the waiting only.
 
         Raises:
             BackendUnavailable: No connection is open. Nothing was sent.
         """
         if self._line is None:
             raise BackendUnavailable(f"{self._doing}: there is no connection", maybe_executed=False)
-        return self._line.send(commands, take, patience=self._silence).awaited
+        return self._line.send(commands, take, patience=self._silence)
 
     async def _exchange(
         self, line: Line, commands: Sequence[bytes], replies: list[Any], timeout: float | None, arrived: Take | None = None
@@ -151,7 +154,7 @@ class Wire:
                 arrived(came)
 
         try:
-            await line.send(commands, take, patience=self._silence if timeout is None else timeout).awaited
+            await line.send(commands, take, patience=self._silence if timeout is None else timeout)
         except BackendUnavailable:
             await self._drop(line)
             raise

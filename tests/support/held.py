@@ -51,18 +51,6 @@ def before(room: type, method: str, stop: Stop) -> Any:
     return kind
 
 
-def after(room: type, method: str, stop: Stop) -> Any:
-    """The room, held when a method has done everything and nobody has seen its result."""
-
-    async def held(self, *arguments, **options):
-        result = await getattr(super(kind, self), method)(*arguments, **options)
-        await stop.passing()
-        return result
-
-    kind = type(f"Held{room.__name__}", (room,), {method: held})
-    return kind
-
-
 def reading_late(stop: Stop) -> Any:
     """A reader, held when a reply has come and nobody has taken what is in it."""
 

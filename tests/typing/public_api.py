@@ -6,6 +6,7 @@ ignore itself an error (`warn_unused_ignores`, `reportUnnecessaryTypeIgnoreComme
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial
@@ -154,6 +155,8 @@ async def publishing() -> None:
     created = OrderCreated(order_id="o-1", total=Decimal("9.99"), lines=(Line(sku="a"),))
     async with bus:
         assert_type(await bus.publish(created), Published)
+        assert_type(await asyncio.create_task(bus.publish(created)), Published)
+        assert_type(await asyncio.gather(bus.publish(created), bus.publish(created)), tuple[Published, Published])
         assert_type(await bus.publish(created, topic="elsewhere", headers={"tenant": "acme"}, timeout=1), Published)
         assert_type(await bus.publish_many([created, OrderPaid(order_id="o-1")]), list[Published])
         assert_type(await bus.publish_many(event for event in (created, created)), list[Published])

@@ -31,6 +31,24 @@ async def test_an_entry_read_twice_under_one_token_is_taken_once():
     assert in_hand.find(private=False, entry_id=b"1-0") is first
 
 
+async def test_what_was_read_together_is_taken_together_or_not_at_all():
+    """Where one is in hand already whoever read them looks at each."""
+    in_hand = InHand(5, 0)
+    first, second, third = (delivery(entry_id=each) for each in (b"1-0", b"2-0", b"3-0"))
+    assert in_hand.take_read({b"1-0": first, b"2-0": second}, private=False)
+    assert not in_hand.take_read({b"2-0": delivery(entry_id=b"2-0"), b"3-0": third}, private=False)
+    assert list(in_hand) == [first, second]
+    assert in_hand.take_read({b"3-0": third}, private=True)
+    assert len(in_hand) == 3
+
+
+async def test_a_read_that_brought_nothing_leaves_nothing_to_wait_for():
+    """Whoever waits until nothing is in hand would wait for ever."""
+    in_hand = InHand(5, 0)
+    assert in_hand.take_read({}, private=False)
+    await in_hand.wait_until_empty()
+
+
 async def test_the_same_id_is_another_entry_in_the_private_stream():
     """Ids are a stream's own."""
     in_hand = InHand(5, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import sys
 from contextlib import asynccontextmanager
 
 import anyio
@@ -286,7 +287,8 @@ async def test_a_task_hears_what_a_publish_failed_of(desk):
 def test_frameworks_see_an_asynchronous_function():
     """They call it on the event loop, and not in a thread."""
     bus = EventBus("redis://nowhere", service="x")
-    assert asyncio.iscoroutinefunction(bus.publish)
+    asynchronous = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
+    assert asynchronous(bus.publish)
     assert inspect.iscoroutinefunction(bus.publish_many)
 
 
