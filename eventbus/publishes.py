@@ -11,7 +11,7 @@ from eventbus.delivery import PUBLISH_TIMEOUT, Published
 from eventbus.errors import DurabilityNotReached, PublishIncomplete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from eventbus.delivery import Durability
     from eventbus.events import Event, Topic
@@ -58,8 +58,7 @@ class Publishes:
         """Publish an event and wait until Redis has confirmed it: `await` what it returns.
 
         Publishes that are made concurrently travel together: `asyncio.gather` over thousands is fine. It begins when
-        it is called; on another thread, or where `on_published` has somebody to tell, when it is awaited. Whatever is
-        wrong is raised where it is awaited.
+        it is called; on another thread when it is awaited there. Whatever is wrong is raised where it is awaited.
 
         Args:
             event: An instance of a class derived from `Event`. Its id is made at its first publish and
@@ -101,12 +100,18 @@ class Publishes:
             a connection that is opened for that durability when first needed.
         """
         publisher = self._publisher_here()
-        begin = self._publish if publisher is None or self.on_published else publisher.publish
-        return begin(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        if publisher is None:
+            return self._publish_here(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        confirmation = publisher.publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        return self._told(event, confirmation) if self.on_published else confirmation
 
-    async def _publish(self, event: Event, **options: Any) -> Published:
+    async def _publish_here(self, event: Event, **options: Any) -> Published:
+        """Publish on the event loop on which this is awaited, or say why that cannot be."""
+        return await self._told(event, self._open_publisher().publish(event, **options))
+
+    async def _told(self, event: Event, confirmation: Awaitable[Published]) -> Published:
         try:
-            published = await self._open_publisher().publish(event, **options)
+            published = await confirmation
         except DurabilityNotReached as error:
             self._tell(event, error.published)
             raise

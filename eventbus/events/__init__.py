@@ -1,7 +1,7 @@
 """What an event is: classes, topics, envelope, codec. No I/O."""
 
 from eventbus.events.checks import is_count, is_seconds, is_text
-from eventbus.events.codec import Flat, check_size, decode, decode_flat, encode, parts
+from eventbus.events.codec import Flat, check_size, decode, decode_flat, encode, entry_parts
 from eventbus.events.envelope import Envelope
 from eventbus.events.event import BigInt, Event, EventInfo, Value, adopt, descendants, identity, info
 from eventbus.events.identity import Identity
@@ -24,10 +24,10 @@ __all__ = [
     "decode_flat",
     "descendants",
     "encode",
+    "entry_parts",
     "identity",
     "info",
     "is_count",
     "is_seconds",
     "is_text",
-    "parts",
 ]

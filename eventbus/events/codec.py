@@ -43,7 +43,7 @@ def encode(event: Event, *, source: str, headers: Mapping[str, str] | None = Non
         EncodeError: A header is wrong, or a value cannot be written so that it can be read again.
         EventTooLarge: The entry would be larger than `max_bytes`.
     """
-    (made, data, rest), declared = parts(event, headers), info(type(event))
+    (made, data, rest), declared = entry_parts(event, headers), info(type(event))
     fields = [b"specversion", b"1.0", b"id", made.id.encode(), b"type", declared.type.encode(), b"source", source.encode()]
     if made.time:
         fields += (b"time", made.time.encode())
@@ -52,7 +52,7 @@ def encode(event: Event, *, source: str, headers: Mapping[str, str] | None = Non
     return fields
 
 
-def parts(event: Event, headers: Mapping[str, str] | None) -> tuple[Identity, bytes, Sequence[str]]:
+def entry_parts(event: Event, headers: Mapping[str, str] | None) -> tuple[Identity, bytes, Sequence[str]]:
     """Write what differs from event to event of one class, publisher and topic; arguments and errors as `encode`.
 
     Returns:

@@ -22,7 +22,7 @@ from eventbus.errors import (
 from eventbus.events import Event, Topic, info
 from eventbus.publishing.confirmation import Confirmation, PublishCounts
 from eventbus.publishing.durable import Durable
-from eventbus.publishing.outbox import Outbox
+from eventbus.publishing.sender import Sender
 from eventbus.publishing.writing import Writing
 from eventbus.streams import Connections, Wire
 
@@ -73,7 +73,7 @@ class Publisher:
         self._settings = settings
         self._topics = topics
         self._wire = Wire(connections, "publishing")
-        self._outbox = Outbox(self._wire, self.counts)
+        self._sender = Sender(self._wire, self.counts)
         self._writings: dict[tuple[type[Event], str | None], Writing] = {}
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -118,29 +118,29 @@ class Publisher:
         Raises:
             BackendError: What is to be tried again later; it is queued again, in its old order.
         """
-        self._outbox.resume(alive)
+        self._sender.resume(alive)
         if self._troubled:  # connect, also where nothing waits any more: readiness shall say that Redis is back
             await self._connect()
-        self._outbox.flush()
-        if self._troubled and self._outbox.empty.is_set():  # else the next write tells
+        self._sender.flush()
+        if self._troubled and self._sender.empty.is_set():  # else the next write tells
             alive()
         self._troubled = False
         while True:
-            await self._outbox.stuck.wait()
-            self._outbox.stuck.clear()
+            await self._sender.stuck.wait()
+            self._sender.stuck.clear()
             await self.run_once()
 
     async def run_once(self) -> None:
         """Connect and write what waits for that; raises as `run`."""
-        if self._outbox.failure is None:
+        if self._sender.failure is None:
             await self._connect()
-            self._outbox.flush()
-        if self._outbox.failure is not None:
+            self._sender.flush()
+        if self._sender.failure is not None:
             self.counts.retries += 1
             self._troubled = True
             # A demoted primary keeps its connections: a new one finds the new primary. What is under way ends first.
             await self._wire.close()
-            raise self._outbox.failure
+            raise self._sender.failure
 
     async def _connect(self) -> None:
         try:
@@ -148,7 +148,7 @@ class Publisher:
         except BackendError as error:
             self.counts.retries += 1
             self._troubled = True
-            self._outbox.note_failure(error)
+            self._sender.note_failure(error)
             raise
 
     async def sweep(self, alive: Alive) -> None:
@@ -156,7 +156,7 @@ class Publisher:
         while True:
             await anyio.sleep(SWEEP)
             now = self._loop.time()
-            self._outbox.give_up(now, "its time was over")
+            self._sender.give_up(now, "its time was over")
             self.durable.sweep(now)
             alive()
 
@@ -164,13 +164,13 @@ class Publisher:
         """Refuse new publishes and wait until those under way have an answer or ran out of time."""
         self._closed = True
         with anyio.move_on_after(PUBLISH_TIMEOUT):
-            await self._outbox.empty.wait()
+            await self._sender.empty.wait()
             await self.durable.emptied()
 
     async def abandon(self) -> None:
         """Answer everything that still waits, once the loops have ended, and disconnect."""
         self._closed = True
-        self._outbox.abandon()
+        self._sender.abandon()
         await self.durable.abandon()
         await self._wire.close()
 
@@ -202,7 +202,7 @@ class Publisher:
         if durability is not None:
             self.durable.enqueue(confirmations, durability)
         elif confirmations:
-            self._outbox.add(confirmations)
+            self._sender.add(confirmations)
 
 
 def _seconds(timeout: object) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventbus.events import check_size, encode, info, parts
+from eventbus.events import check_size, encode, entry_parts, info
 from eventbus.streams import pack
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Writing:
         Raises:
             EncodeError: As `encode`.
         """
-        identity, data, rest = parts(event, headers)
+        identity, data, rest = entry_parts(event, headers)
         if not identity.time:  # it came from a publisher that gave none
             fields = encode(event, source=self._source, headers=headers, max_bytes=self._max_bytes)
             return pack("XADD", self._stream, "*", *fields), identity.id

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from eventbus.delivery import Ended, Ending
 from eventbus.events.identity import new_identity
-from eventbus.publishing.outbox import Outbox
+from eventbus.publishing.sender import Sender
 from eventbus.streams import Beaten, Destination, Moved
 from eventbus.streams.packing import packed
 
@@ -260,7 +260,7 @@ def _trims_pending(bus: Bus) -> Bus:
 
 
 def _fresh_ids(bus: Bus) -> Bus:
-    class FreshIds(Outbox):
+    class FreshIds(Sender):
         def _requeue(self, again):
             for each in again:
                 each.command = each.command.replace(each.event_id.encode(), new_identity().id.encode())
@@ -269,7 +269,7 @@ def _fresh_ids(bus: Bus) -> Bus:
     class Publisher(bus.publisher_class):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            self._outbox = FreshIds(self._wire, self.counts)
+            self._sender = FreshIds(self._wire, self.counts)
 
     return type("PlantedBus", (bus,), {"publisher_class": Publisher})
 

@@ -57,6 +57,18 @@ async def test_what_was_published_is_told_with_its_confirmation():
     assert bus.told == list(zip(events, [confirmed(1), confirmed(2)], strict=True))
 
 
+async def test_a_publish_that_somebody_is_told_of_begins_when_it_is_called_too():
+    """A program behaves the same with an onlooker and without."""
+    begun = []
+    bus = Bus(confirmed(1))
+    bus.publisher.publish = lambda event, **_: begun.append(event) or Answering.publish(bus.publisher)
+    event = orders(1)[0]
+    publishing = bus.publish(event)
+    assert begun == [event]
+    assert await publishing == confirmed(1)
+    assert bus.told == [(event, confirmed(1))]
+
+
 async def test_an_event_that_is_there_and_not_as_durable_as_was_asked_is_told():
     """Consumers may handle it: an audit would see an event that nobody published."""
     (event,) = orders(1)

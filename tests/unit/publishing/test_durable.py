@@ -161,7 +161,7 @@ async def test_publishes_of_one_turn_share_one_pipeline_with_one_wait_behind_the
     assert (name, local, copies) == ("WAITAOF", "1", "0")
     assert 1_000 * (1 - MARGIN) - 100 < int(milliseconds) <= 1_000 * (1 - MARGIN)
     assert [(await task).entry_id for task in tasks] == ["1-0", "1-1", "1-2"]
-    assert not desk.publisher._outbox._queue  # the ordinary publisher saw none of it
+    assert not desk.publisher._sender._queue  # the ordinary publisher saw none of it
 
 
 async def test_replicas_are_waited_for_by_their_number(replicas):

@@ -16,7 +16,7 @@ from eventbus.delivery import Topics
 from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, EncodeError, LifecycleError, PublishIncomplete
 from eventbus.publishing import Publisher
 from eventbus.publishing.confirmation import TRANSIENT
-from eventbus.publishing.outbox import CHUNK, CHUNK_BYTES, MOST_WRITES
+from eventbus.publishing.sender import CHUNK, CHUNK_BYTES, MOST_WRITES
 from eventbus.streams import Address, Connections
 from tests.support.entries import SETTINGS
 from tests.support.events import OrderCreated, orders
@@ -105,7 +105,7 @@ class Desk:
 
     def __init__(self):
         self.publisher = Publisher(Connections(Address.parse("redis://nowhere"), name="test"), SETTINGS, Topics())
-        self.server = self.publisher._wire = self.publisher._outbox._wire = Server()
+        self.server = self.publisher._wire = self.publisher._sender._wire = Server()
 
     async def publish(self, *events, **options):
         """Publish events, and let the turn of the event loop end."""
@@ -122,8 +122,8 @@ class Desk:
     def resume(self, *, connected=True):
         """What the loop does when it is started again, in a world where it connects at once."""
         self.server.connected = connected
-        self.publisher._outbox.resume(lambda: None)
-        self.publisher._outbox.flush()
+        self.publisher._sender.resume(lambda: None)
+        self.publisher._sender.flush()
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ async def test_a_write_ends_before_the_event_that_would_not_fit(desk, size):
 
 async def test_with_nothing_to_write_nothing_is_written(desk):
     """Not even an empty pipeline."""
-    desk.publisher._outbox.flush()
+    desk.publisher._sender.flush()
     assert await desk.publisher.publish_many([]) == []
     assert desk.server.writes == []
 
@@ -447,7 +447,7 @@ async def test_the_loop_is_well_again_though_nobody_publishes_any_more(desk):
     with pytest.raises(BackendUnavailable):
         await desk.publisher.run(lambda: heard.append(1))
     confirmation.cancel()
-    desk.publisher._outbox.give_up(0, "its time was over")
+    desk.publisher._sender.give_up(0, "its time was over")
     desk.server.cannot_connect = None
     task = asyncio.ensure_future(desk.publisher.run(lambda: heard.append(1)))
     await turns()
@@ -514,7 +514,7 @@ async def test_abandoning_leaves_nothing_to_be_waited_for(slow, over):
         slow.server.lose(LOST)
     await slow.publisher.abandon()
     await turns()
-    assert slow.publisher._outbox.empty.is_set()
+    assert slow.publisher._sender.empty.is_set()
     assert errors == []
     await asyncio.gather(*confirmations, return_exceptions=True)
 
@@ -522,7 +522,7 @@ async def test_abandoning_leaves_nothing_to_be_waited_for(slow, over):
 async def test_a_write_without_an_end_is_no_success(slow):
     """Health is what the last write says."""
     heard = []
-    slow.publisher._outbox.resume(lambda: heard.append(1))
+    slow.publisher._sender.resume(lambda: heard.append(1))
     confirmations = await slow.publish(*orders(1))
     slow.server.lose(LOST)
     await turns()
@@ -551,7 +551,7 @@ async def test_what_waits_is_written_though_whoever_is_told_of_success_fails(slo
     def alive():
         raise ValueError("a filter")
 
-    slow.publisher._outbox.resume(alive)
+    slow.publisher._sender.resume(alive)
     confirmations = [*await slow.publish(*orders(10)), *await slow.publish(*orders(1))]
     slow.server.answer(*[b"1-1"] * 10)
     await turns()
@@ -588,7 +588,7 @@ async def test_whatever_an_event_raises_is_heard_where_the_publish_is_awaited(de
 async def test_callbacks_have_none_of_the_publishers_context(desk):
     """The supervisor's logs would name somebody's request."""
     request, heard = contextvars.ContextVar("request", default="none"), []
-    desk.publisher._outbox.resume(lambda: heard.append(request.get()))
+    desk.publisher._sender.resume(lambda: heard.append(request.get()))
     request.set("somebody's")
     await desk.publisher.publish(*orders(1))
     await turns()
@@ -676,7 +676,7 @@ async def test_a_publish_is_given_up_when_its_time_is_over(slow, sent):
     assert slow.publisher.counts.given_up == 1
     slow.server.answer(*[b"1-0"] * len(slow.server.writes[-1]))
     await turns()
-    assert [["waiting"] in slow.server.all_ids, slow.publisher._outbox.empty.is_set()] == [sent, True]
+    assert [["waiting"] in slow.server.all_ids, slow.publisher._sender.empty.is_set()] == [sent, True]
 
 
 async def test_each_is_given_up_in_its_own_time(slow):
@@ -687,7 +687,7 @@ async def test_each_is_given_up_in_its_own_time(slow):
     (waiting,) = await slow.publish(*orders(1), timeout=25)
     everything, published = [*confirmations, waiting], min(each.until for each in confirmations) - 10
     for after, gone in ((5, []), (15, [10]), (22, [10, 20]), (27, [10, 20, 25]), (35, [10, 20, 25, 30]), (45, [10, 20, 25, 30, 40])):
-        slow.publisher._outbox.give_up(published + after, "its time was over")
+        slow.publisher._sender.give_up(published + after, "its time was over")
         assert sorted(round(each.until - published) for each in everything if each.done()) == gone
     await asyncio.gather(*everything, return_exceptions=True)
 
@@ -823,7 +823,7 @@ async def test_a_batch_that_was_cancelled_writes_no_more(slow):
         slow.server.answer(*[b"1-1"] * CHUNK)
         await turns()
     assert [len(write) for write in slow.server.writes] == [CHUNK] * MOST_WRITES
-    assert slow.publisher._outbox.empty.is_set()
+    assert slow.publisher._sender.empty.is_set()
 
 
 # -- the end

@@ -1,4 +1,4 @@
-"""What is to be written: queued, under way, or to be written again."""
+"""Sends what is published: queued, under way, or to be sent again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_WRITES: Final = 2
 """Writes under way: while Redis works on one the next is made. More would only wait in a socket."""
 
 
-class Outbox:
+class Sender:
     """Write what is published: what comes in one turn of the event loop together, without a task's turn in between.
 
     Args:
@@ -170,7 +170,9 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - a defect of some transport: nothing may be lost of it
             for confirmation in chunk:
                 confirmation.maybe_written = True
-            self._put_back(chunk, BackendUnavailable(f"publishing: the write failed ({type(error).__name__})"))
+            failed = BackendUnavailable(f"publishing: the write failed ({type(error).__name__})")
+            failed.__cause__ = error
+            self._put_back(chunk, failed)
             return
         self._counts.writes += 1
         self._alone = len(chunk) == 1
