@@ -92,7 +92,7 @@ OF_PUBLISHER: Final = (
     Counted(Family("eventbus_published_total", "Events that Redis confirmed.", ()), "published"),
     Counted(Family("eventbus_publish_retries_total", "Writes of events that had to be tried again.", ()), "retries"),
     Counted(Family("eventbus_publish_refused_total", "Events that Redis refused.", ()), "refused"),
-    Counted(Family("eventbus_publish_given_up_total", "Events given up without an answer; they may be there.", ()), "given_up"),
+    Counted(Family("eventbus_publish_given_up_total", "Publishes given up, in time or at the close; they may be there.", ()), "given_up"),
 )
 
 OF_JANITOR: Final = (

@@ -85,9 +85,11 @@ class Sender:
 
     def flush(self) -> None:
         """Write what is queued, as far as it is worth a write now."""
-        while self._queue and self._worthwhile():
+        while self._queue and self._able() and self._worthwhile():
             if chunk := self._take():
                 self._write(chunk)
+        if self._queue and not self._able():
+            self.stuck.set()
         self._note_empty()
 
     def give_up(self, until: float, why: str) -> None:
@@ -136,14 +138,11 @@ class Sender:
         self._flushing = False
         self.flush()
 
-    def _worthwhile(self) -> bool:
-        """While something is under way, a write waits for half as much: whoever is answered next may join it.
+    def _able(self) -> bool:
+        return self.failure is None and self._wire.connected
 
-        Without a connection, or after a failure, nothing is: `stuck` is set.
-        """
-        if self.failure is not None or not self._wire.connected:
-            self.stuck.set()
-            return False
+    def _worthwhile(self) -> bool:
+        """While something is under way, a write waits for half as much: whoever is answered next may join it."""
         return len(self._writes) < MOST_WRITES and 2 * len(self._queue) >= sum(write.left for write in self._writes)
 
     def _take(self) -> list[Confirmation]:
@@ -259,8 +258,11 @@ class _Write:
         if error.code in TRANSIENT:
             self.refused.append(confirmation)
             return
+        if confirmation.done():
+            return
         self._counts.refused += 1
         if confirmation.maybe_written:
+            self._counts.given_up += 1
             give_up(confirmation, "an earlier try had no answer")
-        elif not confirmation.done():
+        else:
             confirmation.set_exception(error)

@@ -659,6 +659,7 @@ async def test_a_refusal_after_a_lost_answer_leaves_it_unknown(slow):
     with pytest.raises(BackendUnavailable, match="an earlier try had no answer: it may or may not") as caught:
         await confirmation
     assert caught.value.maybe_executed
+    assert (slow.publisher.counts.refused, slow.publisher.counts.given_up) == (1, 1)
 
 
 @pytest.mark.parametrize("sent", [False, True])
