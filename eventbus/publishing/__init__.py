@@ -1,6 +1,6 @@
 """From an event to its place in a stream."""
 
-from eventbus.publishing.confirmation import PublishCounts
+from eventbus.publishing.counts import PublishCounts
 from eventbus.publishing.publisher import Publisher
 
 __all__ = ["PublishCounts", "Publisher"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.delivery import Published
@@ -61,25 +60,6 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
     def close(self) -> None:
         """Cancel it: what was not sent yet is not written."""
         _ = self.cancel()
-
-
-@dataclass(slots=True)
-class PublishCounts:
-    """Plain counters, read when somebody asks.
-
-    Attributes:
-        published: Events that were confirmed, whether anybody still waited or not; with a durability, that reached it.
-        writes: Writes that were sent; with a durability, rounds.
-        retries: Failures to connect or to write after which it was tried again.
-        refused: Events that were refused for good.
-        given_up: Publishes that were given up: their time was over, the bus was closed, or their durability cannot be had.
-    """
-
-    published: int = 0
-    writes: int = 0
-    retries: int = 0
-    refused: int = 0
-    given_up: int = 0
 
 
 def give_up(confirmation: Confirmation, why: str) -> None:

@@ -20,7 +20,8 @@ from eventbus.errors import (
     PublishIncomplete,
 )
 from eventbus.events import Event, Topic, info
-from eventbus.publishing.confirmation import Confirmation, PublishCounts
+from eventbus.publishing.confirmation import Confirmation
+from eventbus.publishing.counts import PublishCounts
 from eventbus.publishing.durable import Durable
 from eventbus.publishing.sender import Sender
 from eventbus.publishing.writing import Writing
