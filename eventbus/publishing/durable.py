@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from eventbus.delivery import Published, Replicated, check_durability
 from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, DurabilityNotReached
 from eventbus.publishing.confirmation import TRANSIENT, Confirmation, give_up
-from eventbus.publishing.counts import PublishCounts
 from eventbus.publishing.waits import NO_FILE, check_fsync, copies, counted, spelled, wait
 from eventbus.streams import Wire, probe
 from eventbus.streams.wire import ANSWER_TIMEOUT
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from eventbus.delivery import Alive, Durability
     from eventbus.errors import BackendError
+    from eventbus.publishing.counts import PublishCounts
     from eventbus.streams import Connections
 
     Start: TypeAlias = Callable[[str, Callable[[Alive], Awaitable[None]]], None]

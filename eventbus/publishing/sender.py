@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from eventbus.delivery import Published
 from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
 from eventbus.publishing.confirmation import TRANSIENT, Confirmation, give_up
-from eventbus.publishing.counts import PublishCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventbus.delivery import Alive
+    from eventbus.publishing.counts import PublishCounts
     from eventbus.streams import Wire
 
 CHUNK: Final = 500
