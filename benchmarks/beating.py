@@ -38,7 +38,7 @@ def main() -> int:
     median = statistics.median(taken)
     share = 100 * median / every
     print(f"renewing {given.entries:,} entries: {median * 1000:.1f} ms of CPU ({min(taken) * 1000:.1f} to {max(taken) * 1000:.1f})")
-    print(f"once every {every:g} s: {share:.2f} % of one core (at most {given.most:g} %)")
+    print(f"once every {every:g} s: {share:.2f} % of one core (allowed: {given.most:g} %)")
     return int(share > given.most)
 
 

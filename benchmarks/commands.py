@@ -57,7 +57,9 @@ def self_check(given: argparse.Namespace) -> int:
     if differing := [name for name, value in recorded.get("machine", {}).items() if machine.get(name) != value]:
         print(f"recorded on another {', '.join(differing)}: expect other ratios")
     print(regression.table(comparisons))
-    return int(any(each.fell for each in comparisons))
+    fell = any(each.fell for each in comparisons)
+    print("something fell" if fell else "nothing fell")
+    return int(fell)
 
 
 def one(given: argparse.Namespace) -> int:

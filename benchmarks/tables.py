@@ -46,7 +46,14 @@ def headline(results: Results) -> str:
     if rate is None or ratio is None:
         return ""
     said = f"One process handles {rate.median:,.0f} typed events a second, {_times(ratio.median)} what FastStream does"
-    return f"**{said}**, when handlers await once."
+    return f"**{said}**, when handlers await once. {_summary(results)}"
+
+
+def _summary(results: Results) -> str:
+    """How many of the musts are met; those that were not measured are none."""
+    found = [(target, target.found(results.latest(target.heat))) for target in TARGETS if target.must is not None]
+    met = [target.met(spread.median) != "no" for target, spread in found if spread]
+    return f"Of {len(met)} musts {sum(met)} are met; the others are marked below."
 
 
 def targets(results: Results) -> str:

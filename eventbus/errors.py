@@ -134,15 +134,16 @@ class PublishIncomplete(BackendError):
 
     Attributes:
         written: A `Published` for each event that Redis confirmed.
-        refused: Events that were certainly not written.
+        refused: Events that were certainly not written: Redis refused them, or never got them in time, which the
+            `.error` of each tells. They need publishing again as much as the others.
         unknown: Events that may or may not have been written; they are safe to publish again, since the
             event id stays the same.
     """
 
     def __init__(self, *, written: Sequence[Any], refused: Sequence[Failed], unknown: Sequence[Failed]) -> None:
-        first = (*refused, *unknown)[0]
+        first = min((*refused, *unknown), key=lambda each: each.index)
         super().__init__(
-            f"{len(written)} events were written, {len(refused)} were refused, {len(unknown)} are unknown; "
+            f"{len(written)} events were written, {len(refused)} were not, {len(unknown)} are unknown; "
             f"the first that failed is number {first.index}: {first.error}"
         )
         self.written = tuple(written)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventbus.delivery import PUBLISH_TIMEOUT, Published
 from eventbus.errors import DurabilityNotReached, PublishIncomplete
+from eventbus.publishing import several
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -157,7 +158,7 @@ class Publishes:
             One XADD an event, in writes of up to 500; with a durability up to 5,000, and one WAITAOF or
             WAIT for each write.
         """
-        batch, publisher = list(events), self._open_publisher()
+        batch, publisher = several(events), self._open_publisher()
         try:
             records = await publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability)
         except PublishIncomplete as error:

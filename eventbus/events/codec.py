@@ -102,7 +102,9 @@ def _key(event: Event, field: str | None) -> str | None:
     if value is None or not text:
         return None
     if not is_attribute(text):
-        raise EncodeError(f"{type(event).__name__}: its key {field!r} has control characters, which no attribute can have; remove them")
+        raise EncodeError(
+            f"{type(event).__name__}: its key {field!r} has control characters or lone surrogates, which no attribute can have; remove them"
+        )
     return text
 
 

@@ -35,6 +35,7 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
         for all.
     """
 
+    __name__ = "publish"  # as which a task shows it
     __slots__ = ("command", "event_id", "last", "maybe_written", "topic", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, command: bytes, event_id: str, topic: str, until: float) -> None:

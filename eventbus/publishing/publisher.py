@@ -108,7 +108,7 @@ class Publisher:
         durability: Durability | None = None,
     ) -> list[Published]:
         """Publish many events; see `EventBus.publish_many`."""
-        batch, until = list(events), self._loop.time() + _seconds(timeout)
+        batch, until = several(events), self._loop.time() + _seconds(timeout)
         confirmations = [self._prepare(event, topic, headers, until) for event in batch]
         self._enqueue(confirmations, durability)
         return _complete(batch, confirmations, await _answers(confirmations))
@@ -179,7 +179,7 @@ class Publisher:
 
     def _prepare(self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, until: float) -> Confirmation:
         if not isinstance(event, Event):
-            raise EncodeError(f"{type(event).__name__} is no event: publish an instance of a class derived from Event")
+            raise EncodeError(_no_event(event))
         chosen = None if topic is None else self._topics.register(topic).name
         writing = self._writings.get((type(event), chosen)) or self._begin_writing(type(event), chosen)
         command, event_id = writing.command(event, headers)
@@ -204,6 +204,22 @@ class Publisher:
             self.durable.enqueue(confirmations, durability)
         elif confirmations:
             self._sender.add(confirmations)
+
+
+def several(events: Iterable[Event]) -> list[Event]:
+    """The events of a batch; raises EncodeError for a single one, which is iterable: its fields would be taken for events."""
+    given: object = events
+    if isinstance(given, Event):
+        raise EncodeError(f"publish_many takes several events: give it a list, or this {type(given).__name__} to publish")
+    return list(events)
+
+
+def _no_event(what: object) -> str:
+    if isinstance(what, type):
+        return f"{what.__name__} is a class: publish an instance of it"
+    name = type(what).__name__
+    several = "; for several events there is publish_many" if name in ("list", "tuple", "set") else ""
+    return f"{name} is no event: publish an instance of a class derived from Event{several}"
 
 
 def _seconds(timeout: object) -> float:

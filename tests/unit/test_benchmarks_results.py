@@ -274,6 +274,14 @@ def test_every_target_has_a_row_with_its_verdict(filled):
     assert any("CPU of Redis" in row and row.endswith("| ≤ 1.3x | ≤ 1.1x | **no** |") for row in rows)
 
 
+def test_the_first_sentences_say_what_was_missed_too(filled):
+    """A reader of the headline alone shall not be fooled."""
+    missed = sum(row.endswith("| **no** |") for row in tables.targets(filled).splitlines())
+    musts = sum(target.must is not None for target in TARGETS)
+    assert missed
+    assert f"Of {musts} musts {musts - missed} are met; the others are marked below." in tables.headline(filled)
+
+
 def test_rows_that_were_not_measured_are_left_empty(results):
     """The page can be written at any time."""
     assert all(row.endswith("|  |") for row in tables.targets(results).splitlines()[2:])

@@ -292,6 +292,33 @@ def test_frameworks_see_an_asynchronous_function():
     assert inspect.iscoroutinefunction(bus.publish_many)
 
 
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (OrderCreated, "OrderCreated is a class: publish an instance of it"),
+        (orders(1), "list is no event: .* publish_many"),
+        ({}, "dict is no event: publish an instance of a class derived from Event$"),
+    ],
+)
+async def test_what_is_no_event_is_told_by_what_it_is(desk, what, said):
+    """And what to do about it."""
+    with pytest.raises(EncodeError, match=said):
+        await desk.publisher.publish(what)
+
+
+async def test_one_event_in_place_of_many_is_told(desk):
+    """It is iterable: its fields would be taken for events."""
+    with pytest.raises(EncodeError, match="publish_many takes several events: give it a list, or this OrderCreated to publish"):
+        await desk.publisher.publish_many(*orders(1))
+
+
+async def test_a_task_shows_that_it_publishes(desk):
+    """In the debugger, and where tasks are left over."""
+    task = asyncio.create_task(desk.publisher.publish(*orders(1)))
+    assert "coro=<publish()>" in repr(task)
+    await task
+
+
 async def test_what_is_wrong_with_one_event_is_no_matter_of_the_others(desk):
     """A gather hears it in its place."""
     answers = await asyncio.gather(*map(desk.publisher.publish, [*orders(1), "no event", *orders(1)]), return_exceptions=True)
@@ -799,7 +826,7 @@ async def test_an_incomplete_batch_tells_written_refused_and_unknown_apart(slow)
     assert [record.entry_id for record in error.written] == ["7-0", "7-1"]
     assert [(failed.index, failed.event, type(failed.error)) for failed in error.refused] == [(1, events[1], BackendRefused)]
     assert [(failed.index, failed.event, type(failed.error)) for failed in error.unknown] == [(3, events[3], BackendUnavailable)]
-    assert "2 events were written, 1 were refused, 1 are unknown; the first that failed is number 1" in str(error)
+    assert "2 events were written, 1 were not, 1 are unknown; the first that failed is number 1" in str(error)
 
 
 async def test_a_batch_that_was_under_way_when_the_bus_was_closed_is_unknown(slow):
