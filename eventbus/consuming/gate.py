@@ -70,7 +70,7 @@ class Gate:
         self._left = left
         self._asking: list[Delivery] = []
         self._aside: set[Delivery] = set()
-        self._lock = anyio.Lock()
+        self._answered: asyncio.Event | None = None  # of what is asked now
 
     def passes(self, delivery: Delivery, now: float) -> bool:
         """Whether it may start at once, without asking anybody; `now` is the event loop's time."""
@@ -141,13 +141,28 @@ class Gate:
         since = asyncio.get_running_loop().time()
         self._asking.append(delivery)
         try:
-            async with self._lock:
-                if delivery in self._asking:
-                    await self._ask()
+            await self._until_asked(delivery)
         finally:
             if delivery in self._asking:
                 self._asking.remove(delivery)
         return delivery.confirmed >= since
+
+    async def _until_asked(self, delivery: Delivery) -> None:
+        """Wait until it was asked for. All whom one answer concerns go on in the same turn of the event loop."""
+        while delivery in self._asking:
+            if self._answered is None:
+                await self._ask_next()
+            else:
+                await self._answered.wait()
+
+    async def _ask_next(self) -> None:
+        self._answered = answered = asyncio.Event()
+        try:
+            await asyncio.sleep(0)  # whoever comes in this turn is asked for, too
+            await self._ask()
+        finally:
+            self._answered = None
+            answered.set()
 
     async def _ask(self) -> None:
         asking, self._asking = self._asking, []

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 CRASHES: Final = 3
 """Lost starts after which an event is a dead letter: DESIGN.md, "Defaults"."""
 
-AT_ONCE: Final = 0.03
-"""Seconds within which a handler begins once the count of its start was answered. Those that were counted together begin
-one a turn of the event loop: of 4,217 on a quiet machine 35 took more than 10 ms, the last of them 25."""
+AT_ONCE: Final = 0.01
+"""Seconds within which a handler begins once the count of its start was answered."""
 
 ATTEMPTED: Final = 1
 ACKNOWLEDGED: Final = 2

@@ -154,6 +154,28 @@ async def test_what_comes_while_one_is_asked_for_is_asked_for_together():
     assert entrance.asked == [("mark", [each.entry_id for each in batch]) for batch in (first, *others)]
 
 
+async def test_all_whose_starts_were_counted_together_begin_in_one_turn():
+    """What was counted and has not begun is a lost start when the process dies."""
+    entrance, order = Entrance(), []
+    entrance.server.open.clear()
+
+    async def begin(each):
+        await entrance.gate.admit(each)
+        order.append("begun")
+
+    async def watch():
+        while order.count("begun") < 30:
+            order.append("turn")
+            await asyncio.sleep(0)
+
+    waiting = [asyncio.ensure_future(begin(claimed())) for _ in range(30)]
+    await entrance.server.asked.wait()
+    entrance.server.open.set()
+    await asyncio.gather(watch(), *waiting)
+    first, last = order.index("begun"), len(order) - 1 - order[::-1].index("begun")
+    assert order[first:last].count("turn") <= 1  # whoever asked is a turn ahead of those who are told
+
+
 async def test_each_stream_token_and_question_is_asked_for_by_itself():
     """A script is about one stream."""
     entrance = Entrance()
