@@ -879,6 +879,8 @@ async def test_closing_does_not_wait_for_what_was_given_up_without_a_connection(
         await asyncio.gather(confirmation, return_exceptions=True)
     async with asyncio.timeout(5):
         await closing
+    assert desk.publisher._sender.empty.is_set()
+    assert desk.server.writes == []
 
 
 async def test_closing_does_not_wait_for_what_was_cancelled_without_a_connection(desk):
@@ -886,8 +888,10 @@ async def test_closing_does_not_wait_for_what_was_cancelled_without_a_connection
     desk.server.connected = False
     for confirmation in await desk.publish(*orders(3)):
         confirmation.cancel()
-    async with at_work(desk.publisher.sweep), asyncio.timeout(1):
+    async with at_work(desk.publisher.sweep), asyncio.timeout(5):  # close() itself would wait for ten
         await desk.publisher.close()
+    assert desk.publisher._sender.empty.is_set()
+    assert desk.server.writes == []
 
 
 async def test_abandoning_answers_everything_that_waits_and_disconnects(desk):
