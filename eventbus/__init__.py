@@ -2,7 +2,7 @@
 
 from eventbus.blocking import BlockingBus
 from eventbus.bus import EventBus
-from eventbus.delivery import Context, Exponential, Middleware, Published, Replicated, Retry, exponential
+from eventbus.delivery import Batch, Context, Exponential, Middleware, Published, Replicated, Retry, exponential
 from eventbus.errors import (
     AdminError,
     BackendError,
@@ -32,6 +32,7 @@ __all__ = [
     "BackendError",
     "BackendRefused",
     "BackendUnavailable",
+    "Batch",
     "BigInt",
     "BlockingBus",
     "CodecError",

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from eventbus.delivery import Declarations, Middleware, Policy, Retry
+from eventbus.delivery import Batch, Declarations, Middleware, Order, Policy, Retry, Weights
 from eventbus.errors import ConfigurationError
 from eventbus.events import Event, Flat, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
     from types import UnionType
 
 _E = TypeVar("_E", bound=Event)
+_T = TypeVar("_T")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
 
-class HandlerOf(Protocol[_E]):
-    """A decorator for handlers of one event class; it returns the function unchanged.
+class HandlerOf(Protocol[_T]):
+    """A decorator for handlers of one event class, or of lists of such events; it returns the function unchanged.
 
     Type checkers hold the handler's first parameter against the class subscribed to.
     """
 
-    def __call__(self, handler: Callable[Concatenate[_E, _P], _R], /) -> Callable[Concatenate[_E, _P], _R]:
+    def __call__(self, handler: Callable[Concatenate[_T, _P], _R], /) -> Callable[Concatenate[_T, _P], _R]:
         """Subscribe the handler."""
         ...
 
@@ -53,8 +55,34 @@ class Subscribes:
         retry: Retry | None = None,
         timeout: float | None = None,
         foreign: Flat | None = None,
+        idempotent: bool | float | timedelta | None = None,
+        broadcast: bool | None = None,
+        ordered: bool | Order | None = None,
+        weights: Weights | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> HandlerOf[_E]: ...
+
+    @overload
+    def subscribe(
+        self,
+        event: type[_E],
+        /,
+        *,
+        batch: Batch,
+        group: str | None = None,
+        topic: str | Topic | None = None,
+        start: str | None = None,
+        concurrency: int | None = None,
+        prefetch: int | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        foreign: Flat | None = None,
+        idempotent: bool | float | timedelta | None = None,
+        broadcast: bool | None = None,
+        ordered: bool | Order | None = None,
+        weights: Weights | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> HandlerOf[list[_E]]: ...
 
     @overload
     def subscribe(
@@ -70,6 +98,11 @@ class Subscribes:
         retry: Retry | None = None,
         timeout: float | None = None,
         foreign: Flat | None = None,
+        batch: Batch | None = None,
+        idempotent: bool | float | timedelta | None = None,
+        broadcast: bool | None = None,
+        ordered: bool | Order | None = None,
+        weights: Weights | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> Callable[[_F], _F]: ...
 
@@ -86,6 +119,11 @@ class Subscribes:
         retry: Retry | None = None,
         timeout: float | None = None,
         foreign: Flat | None = None,
+        batch: Batch | None = None,
+        idempotent: bool | float | timedelta | None = None,
+        broadcast: bool | None = None,
+        ordered: bool | Order | None = None,
+        weights: Weights | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> Any:
         """Subscribe the decorated handler to an event class, its descendants, or a union of classes.
@@ -113,6 +151,13 @@ class Subscribes:
                 TimeoutError. A handler in a thread cannot be cancelled: that it is late is logged, and its
                 own end decides. Default: never.
             foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
+            batch: Give the handler a list of events: `Batch(max_size=500, max_wait=0.2)`. Default: one event.
+            idempotent: Do not start what this group has finished: True for a day, or for how long. Default False.
+            broadcast: Give every process each event: a group for each of them, which ends with it. Default False.
+            ordered: Handle events with one key one at a time and in order, in one process at a time: True or "block", so
+                that a key waits for its failed event, or "overtake". Default False.
+            weights: How priorities share the handlers: `{"high": 6, "normal": 3, "low": 1}`, or "strict". Default: each is
+                served twice as often as the next.
             middleware: Layers around this handler, the first outermost, inside those of the bus.
 
         Returns:
@@ -128,7 +173,19 @@ class Subscribes:
             to 300 entries in hand, and one script for each failed batch.
         """
         self._check_may_subscribe()
-        policy = Policy(start=start, concurrency=concurrency, prefetch=prefetch, retry=retry, timeout=timeout, foreign=foreign)
+        policy = Policy(
+            start=start,
+            concurrency=concurrency,
+            prefetch=prefetch,
+            retry=retry,
+            timeout=timeout,
+            foreign=foreign,
+            batch=batch,
+            idempotent=idempotent,
+            broadcast=broadcast,
+            ordered=ordered,
+            weights=weights,
+        )
         return self.declarations.declare(event, group=group, topic=topic, middleware=middleware, policy=policy)
 
 

@@ -10,6 +10,7 @@ from eventbus.delivery.letter import dead_letter, timestamp
 from eventbus.delivery.loop import Alive, Health
 from eventbus.delivery.observer import Handled, Observer
 from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, Reason, carry, decide, hop
+from eventbus.delivery.patterns import Batch, Order, Weights
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
 from eventbus.delivery.resolution import Ready, refuse_early, resolve, type_of
 from eventbus.delivery.retry import Exponential, Retry, exponential
@@ -31,6 +32,7 @@ __all__ = [
     "UNHANDLED",
     "Alive",
     "Backoff",
+    "Batch",
     "Carried",
     "Context",
     "Decision",
@@ -45,6 +47,7 @@ __all__ = [
     "Health",
     "Middleware",
     "Observer",
+    "Order",
     "Outcome",
     "Policy",
     "PublishEvent",
@@ -58,6 +61,7 @@ __all__ = [
     "Subscription",
     "Surroundings",
     "Topics",
+    "Weights",
     "carry",
     "check_arguments",
     "check_durability",

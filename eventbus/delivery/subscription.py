@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventbus.delivery.handlers import Handler, Invoke, Middleware, handler_name, inspect_handler, short_name
+from eventbus.delivery.patterns import Batch, Order, Weights, check_batch, check_weights, order_of, window_of
 from eventbus.delivery.retry import Retry
 from eventbus.errors import ConfigurationError
 from eventbus.events import Event, Flat, Topic, check_name, descendants, info, is_count, is_seconds
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from eventbus.delivery.settings import Settings
     from eventbus.delivery.topics import Topics
 
@@ -31,6 +34,11 @@ class Policy:
         retry: What happens after a handler raised. Default `Retry()`.
         timeout: Seconds after which a run of the handler is cancelled. Default: never.
         foreign: How entries without envelope are read. Default: not at all.
+        batch: The handler takes lists of events. Default: one event.
+        idempotent: What was finished is not started again: True, or for how long. Default False.
+        broadcast: Every process is a group of its own. Default False.
+        ordered: Events with one key one at a time and in order: True, "block" or "overtake". Default False.
+        weights: How the topic's priorities share the handlers. Default: each twice as often as the next.
     """
 
     start: str | None = None
@@ -39,6 +47,11 @@ class Policy:
     retry: Retry | None = None
     timeout: float | None = None
     foreign: Flat | None = None
+    batch: Batch | None = None
+    idempotent: bool | float | timedelta | None = None
+    broadcast: bool | None = None
+    ordered: bool | Order | None = None
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         """Check the values, so that a wrong one is found where it is written."""
@@ -56,11 +69,24 @@ class Policy:
             raise ConfigurationError(f"timeout={self.timeout!r}: give a number of seconds above 0")
         if self.foreign is not None and not isinstance(self.foreign, Flat):
             raise ConfigurationError(f"foreign={self.foreign!r}: give a Flat(EventClass)")
+        self._check_patterns()
+
+    def _check_patterns(self) -> None:
+        if self.batch is not None:
+            check_batch(self.batch)
+        if self.idempotent is not None:
+            window_of(self.idempotent)
+        if self.broadcast is not None and not isinstance(self.broadcast, bool):
+            raise ConfigurationError(f"broadcast={self.broadcast!r}: give True or False")
+        if self.ordered is not None:
+            order_of(self.ordered)
+        if self.weights is not None:
+            check_weights(self.weights)
 
     def merged(self, other: Policy, where: str) -> Policy:
         """Join the policies of two handlers of one subscription; each may say what the other leaves open."""
         values: dict[str, Any] = {}
-        for name in ("start", "concurrency", "prefetch", "retry", "timeout", "foreign"):
+        for name in (each.name for each in fields(self)):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None and theirs is not None and mine != theirs:
                 raise ConfigurationError(
@@ -123,6 +149,11 @@ class Subscription:
     timeout: float | None
     foreign: Flat | None
     routes: Mapping[str, Route]
+    batch: Batch | None = None
+    window: float | None = None
+    broadcast: bool = False
+    order: Order | None = None
+    weights: Weights | None = None
 
     @property
     def types(self) -> dict[str, int]:
@@ -254,6 +285,7 @@ def _add_route(draft: _Draft, route: Route, where: str) -> None:
 def _finish(group: str, draft: _Draft, settings: Settings) -> Subscription:
     policy, topic = draft.policy, draft.topic.name
     concurrency = policy.concurrency or settings.concurrency
+    _check_there(policy, draft.topic, f"group {group!r} on topic {topic!r}")
     _check_foreign(policy.foreign, draft, f"group {group!r} on topic {topic!r}")
     return Subscription(
         topic=topic,
@@ -266,7 +298,21 @@ def _finish(group: str, draft: _Draft, settings: Settings) -> Subscription:
         timeout=policy.timeout,
         foreign=policy.foreign,
         routes=draft.routes,
+        batch=policy.batch,
+        window=window_of(policy.idempotent or False),
+        broadcast=bool(policy.broadcast),
+        order=order_of(policy.ordered or False),
+        weights=policy.weights,
     )
+
+
+def _check_there(policy: Policy, topic: Topic, where: str) -> None:
+    """Refuse what is declared and not built yet."""
+    wanted = {name: getattr(policy, name) for name in ("batch", "idempotent", "broadcast", "ordered", "weights")}
+    wanted["priorities"] = topic.priorities
+    for name, value in wanted.items():
+        if value:
+            raise ConfigurationError(f"{where}: {name}={value!r} is not there yet")
 
 
 def _check_foreign(foreign: Flat | None, draft: _Draft, where: str) -> None:

@@ -6,9 +6,10 @@ from eventbus.events.envelope import Envelope
 from eventbus.events.event import BigInt, Event, EventInfo, Value, adopt, descendants, identity, info
 from eventbus.events.identity import Identity
 from eventbus.events.names import check_name
-from eventbus.events.topic import Topic
+from eventbus.events.topic import NORMAL, Topic
 
 __all__ = [
+    "NORMAL",
     "BigInt",
     "Envelope",
     "Event",

@@ -1,35 +1,48 @@
 """Every key eventbus uses in Redis, spelled here and nowhere else.
 
 A stream `t` and its `{t}:…` keys share a hash slot, so that one script may touch them all in a cluster.
-Every function takes the stream's name, prefix included, not the topic's.
+Every function takes the stream's name, prefix included, not the topic's. The stream of a priority, `{t}:p:high`, is a
+stream like any other: what belongs to it begins with its name.
 """
 
 from __future__ import annotations
 
+from eventbus.events import NORMAL
+
+
+def level(stream: str, priority: str) -> str:
+    """The stream of one priority of a topic; the topic's own for `NORMAL`."""
+    return stream if priority == NORMAL else f"{{{stream}}}:p:{priority}"
+
+
+def _of(stream: str) -> str:
+    """What the keys that belong to a stream begin with. No topic's name has a brace."""
+    return stream if stream.startswith("{") else f"{{{stream}}}"
+
 
 def retry(stream: str, group: str) -> str:
     """The stream private to the group: what only this group is to handle again."""
-    return f"{{{stream}}}:retry:{group}"
+    return f"{_of(stream)}:retry:{group}"
 
 
 def parked(stream: str, group: str) -> str:
     """The stream of copies that wait for their time; `due` holds the times."""
-    return f"{{{stream}}}:parked:{group}"
+    return f"{_of(stream)}:parked:{group}"
 
 
 def due(stream: str, group: str) -> str:
     """A sorted set: the id of a parked copy to the server's milliseconds at which it is due."""
-    return f"{{{stream}}}:due:{group}"
+    return f"{_of(stream)}:due:{group}"
 
 
 def dead(stream: str, group: str) -> str:
     """The stream of the group's dead letters."""
-    return f"{{{stream}}}:dead:{group}"
+    return f"{_of(stream)}:dead:{group}"
 
 
 def types(stream: str, group: str) -> str:
     """A hash: each event type a member of the group ever declared, to its highest version."""
-    return f"{{{stream}}}:types:{group}"
+    return f"{_of(stream)}:types:{group}"
 
 
 def group(stream: str, group: str) -> str:
@@ -42,14 +55,14 @@ def group(stream: str, group: str) -> str:
     `begunat`: milliseconds, when) · `served` (milliseconds: the last heartbeat of any member) · `cut` (entries a
     hard cap cut before they were settled).
     """
-    return f"{{{stream}}}:group:{group}"
+    return f"{_of(stream)}:group:{group}"
 
 
 def groups(stream: str) -> str:
     """The set of every group ever created through eventbus on this stream."""
-    return f"{{{stream}}}:groups"
+    return f"{_of(stream)}:groups"
 
 
 def members(stream: str, group: str) -> str:
     """A hash of heartbeats: consumer name to JSON with `time`, `service`, `host`, `pid`, `lease`."""
-    return f"{{{stream}}}:members:{group}"
+    return f"{_of(stream)}:members:{group}"

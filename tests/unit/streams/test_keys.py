@@ -16,6 +16,15 @@ def test_every_key_is_spelled_as_the_protocol_says():
     assert keys.members("test:orders", "charge") == "{test:orders}:members:charge"
 
 
+def test_what_belongs_to_the_stream_of_a_priority_begins_with_its_name():
+    """And stays in the topic's slot: braces do not nest."""
+    high = keys.level("test:orders", "high")
+    assert high == "{test:orders}:p:high"
+    assert keys.retry(high, "charge") == "{test:orders}:p:high:retry:charge"
+    assert keys.groups(high) == "{test:orders}:p:high:groups"
+    assert keys.level("test:orders", "normal") == "test:orders"
+
+
 def test_a_group_knows_its_keys():
     """And where an entry of it stands."""
     group = Group("orders", "charge")
