@@ -43,8 +43,8 @@ promises: $(VENV)/.dev ## List what is promised, the tests that prove it, and wh
 promises-mutated: $(VENV)/.dev ## Break the source for each promise, in a copy, and see its test turn red
 	@$(BIN)/python -m tests.promises --mutate $(ARGS)
 
-chaos: $(VENV)/.dev ## Kill, pause and cut off a running system, and check what it did (SECONDS=1800 SEED=7)
-	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
+chaos: $(VENV)/.dev ## Kill, pause and cut off a running system, and check what it did (SECONDS=1800 SEED=7 PATTERN=order)
+	@$(BIN)/python -m tests.chaos --pattern $(or $(PATTERN),all) --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 chaos-planted: $(VENV)/.dev ## Plant bugs, and see each caught by the checker named for it (SEEDS=10 JOBS=2)
 	@$(BIN)/python -m tests.chaos.planted_matrix --seeds $(or $(SEEDS),10) --jobs $(or $(JOBS),2) $(ARGS)

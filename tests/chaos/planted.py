@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Bus = type["EventBus"]
 
 
-def _room(name: str, make: Callable[[Any], Any]) -> Callable[[Bus], Bus]:
+def room(name: str, make: Callable[[Any], Any]) -> Callable[[Bus], Bus]:
     """A plant that replaces one room by a subclass of it."""
 
     def plant(bus: Bus) -> Bus:
@@ -288,24 +288,31 @@ class Plant:
 
 
 PLANTS: Final = {
-    "ack before handler": Plant("accounting", _room("executors", _ack_before_handler)),
-    "no claim loop": Plant("liveness", _room("claimer", _no_claim_loop)),
-    "cursor always at the start": Plant("liveness", _room("entries", _cursor_at_start)),
+    "ack before handler": Plant("accounting", room("executors", _ack_before_handler)),
+    "no claim loop": Plant("liveness", room("claimer", _no_claim_loop)),
+    "cursor always at the start": Plant("liveness", room("entries", _cursor_at_start)),
     "claim takes ids in hand": Plant("lease safety", _claims_in_hand),
-    "delconsumer with pending": Plant("total-queue", _room("group", _deletes_the_silent)),
+    "delconsumer with pending": Plant("total-queue", room("group", _deletes_the_silent)),
     "fresh event id at each try": Plant("total-queue", _fresh_ids),
-    "unfenced beat": Plant("lease safety", _room("entries", _unfenced_beat)),
-    "unfenced move": Plant("lease safety", _room("entries", _unfenced_move)),
-    "xadd and xack in two calls": Plant("accounting", _room("entries", _two_calls)),
-    "retry to the topic": Plant("total-queue", _room("entries", _retry_to_topic)),
+    "unfenced beat": Plant("lease safety", room("entries", _unfenced_beat)),
+    "unfenced move": Plant("lease safety", room("entries", _unfenced_move)),
+    "xadd and xack in two calls": Plant("accounting", room("entries", _two_calls)),
+    "retry to the topic": Plant("total-queue", room("entries", _retry_to_topic)),
     "trim past pending": Plant("accounting", _trims_pending),
     "queued entries not beaten": Plant("explained", _queued_not_beaten),
-    "cancelled read": Plant("explained", _room("reader", _cancelled_read)),
+    "cancelled read": Plant("explained", room("reader", _cancelled_read)),
     "crash charged to neighbours": Plant("accounting", _crash_to_neighbours),
-    "skip by liveness": Plant("accounting", _room("entries", _skip_by_liveness)),
+    "skip by liveness": Plant("accounting", room("entries", _skip_by_liveness)),
 }
+
+
+def plants() -> dict[str, Plant]:
+    """Every bug by its name, those of the patterns included."""
+    from tests.chaos.patterns import PATTERNS  # which need `Plant`
+
+    return {**PLANTS, **{name: plant for pattern in PATTERNS.values() for name, plant in pattern.plants.items()}}
 
 
 def planted_bus(bus: Bus, name: str) -> Bus:
     """A bus class that carries a bug."""
-    return PLANTS[name].put(bus)
+    return plants()[name].put(bus)

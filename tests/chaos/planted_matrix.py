@@ -13,7 +13,7 @@ import signal
 import sys
 from dataclasses import dataclass, field
 
-from tests.chaos.planted import PLANTS
+from tests.chaos.planted import plants
 from tests.chaos.run import run
 from tests.chaos.scenarios import scenario
 
@@ -41,21 +41,21 @@ async def one(plant: str, seed: str, *, planted: bool) -> dict:
     return {"complaining": [name for name in result.verdicts.complaining if name != "effects"], "words": result.verdicts.words[:8]}
 
 
-async def matrix(plants: list[str], seeds: list[str], *, jobs: int) -> dict[str, Tally]:
+async def matrix(names: list[str], seeds: list[str], *, jobs: int) -> dict[str, Tally]:
     """All runs, several at a time, each in a process of its own."""
-    tallies = {plant: Tally() for plant in plants}
+    tallies = {plant: Tally() for plant in names}
     turn = asyncio.Semaphore(jobs)
 
     async def cell(plant: str, seed: str, *, planted: bool) -> None:
         async with turn:
             found = await _apart(plant, seed, planted=planted)
-        _count(tallies[plant], PLANTS[plant].checker, seed, found, planted=planted)
+        _count(tallies[plant], plants()[plant].checker, seed, found, planted=planted)
         caught = ", ".join(found["complaining"]) or "no checker complains"
         print(f"{plant:<28} seed {seed:<4} {'planted' if planted else 'without':<8} {caught}", flush=True)
 
     async with asyncio.TaskGroup() as tasks:
         for seed in seeds:
-            for plant in plants:
+            for plant in names:
                 for planted in (True, False):
                     tasks.create_task(cell(plant, seed, planted=planted))
     return tallies
@@ -92,7 +92,7 @@ def _table(tallies: dict[str, Tally], seeds: int) -> str:
     lines = ["", "| planted bug | checker | caught | without it |", "|---|---|---|---|"]
     for plant, tally in tallies.items():
         without = "passes" if not tally.accused else f"{len(tally.accused)} complaints"
-        lines.append(f"| {plant} | {PLANTS[plant].checker} | {len(tally.caught)} of {seeds} | {without} |")
+        lines.append(f"| {plant} | {plants()[plant].checker} | {len(tally.caught)} of {seeds} | {without} |")
     lines += [f"{plant}, without it: {words}" for plant, tally in tallies.items() for words in tally.accused]
     return "\n".join(lines)
 
@@ -102,7 +102,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.planted_matrix", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="seeds for each bug (default 10)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
-    parser.add_argument("--only", nargs="*", default=list(PLANTS), help="these bugs (default all)")
+    parser.add_argument("--only", nargs="*", default=list(plants()), help="these bugs (default all)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--seed", help=argparse.SUPPRESS)
     parser.add_argument("--planted", action="store_true", help=argparse.SUPPRESS)

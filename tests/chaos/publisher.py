@@ -12,7 +12,8 @@ from eventbus import EventBus, PublishIncomplete
 from eventbus.events import identity
 from tests.chaos.board import Board
 from tests.chaos.history import History
-from tests.chaos.load import ODDS, Load, make, script_of
+from tests.chaos.load import ODDS, Load, script_of
+from tests.chaos.patterns import pattern_of
 from tests.chaos.worker import _log_to, die_with_parent
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class PublisherSpec:
         size: Bytes of a payload.
         odds: How often an event has a script of its own.
         poison: Seconds from the start at which an event goes out that kills its worker in a group.
+        pattern: How it publishes; empty for the plain run.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class PublisherSpec:
     poison: tuple[tuple[float, str], ...] = ()
     plant: str = ""
     timeout: float = 10.0
+    pattern: str = ""
 
 
 def main(spec: PublisherSpec) -> None:
@@ -68,6 +71,7 @@ def main(spec: PublisherSpec) -> None:
 class _Publisher:
     def __init__(self, spec: PublisherSpec) -> None:
         self._spec = spec
+        self._pattern = pattern_of(spec.pattern)
         self._history = History(spec.folder, spec.process)
         self._row = Board(spec.folder, spec.rows).rows[spec.row]
         self._chance = random.Random(f"scripts {spec.seed} {spec.first}")
@@ -99,7 +103,7 @@ class _Publisher:
         self._made += 1
         if self._poison and time.monotonic() - self._begun >= self._poison[0][0]:
             script = f"kill:{self._poison.pop(0)[1]}"
-        return make(number, script, size=spec.size)
+        return self._pattern.make(number, script, size=spec.size)
 
     async def _publish(self, batch: list[Load]) -> None:
         """Publish until every event is confirmed: what is unknown goes out again as the same object."""
@@ -110,7 +114,7 @@ class _Publisher:
             unknown: list[Load] = []
             refused: list[Load] = []
             try:
-                written = await self._bus.publish_many(batch, timeout=self._spec.timeout)
+                written = await self._pattern.publish(self._bus, batch, timeout=self._spec.timeout)
             except PublishIncomplete as error:
                 written = list(error.written)
                 unknown, refused = [each.event for each in error.unknown], [each.event for each in error.refused]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.chaos.run import Result
+
+PLAIN = frozenset({"total-queue", "accounting", "lease safety", "explained", "liveness", "effects"})
+"""The checkers of every run."""
 
 WORDS = {
     "kill": "SIGKILL, at random",
@@ -64,8 +68,14 @@ def as_markdown(result: Result) -> str:
         f"Named points: {', '.join(f'{point} {count}' for point, count in effects.points.items()) or 'none'}.",
         f"Duplicates {queue.duplicated}, recovered from unknown publishes {queue.recovered}. Skipped {accounting.skipped}.",
         f"Dead letters {accounting.dead}, of them innocent with their lost starts shown {accounting.innocent}.",
+        *(f"{name.capitalize()}: {numbers(verdict)}." for name, verdict in result.verdicts.found.items() if name not in PLAIN),
     ]
     return "\n".join(lines)
+
+
+def numbers(verdict: Any) -> str:
+    """What a pattern's own checker counted."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(verdict).items() if isinstance(value, int | float))
 
 
 def as_verdict(result: Result) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from tests.chaos import publisher, worker
 from tests.chaos.board import Board
 from tests.chaos.history import History
 from tests.chaos.load import GROUPS, ODDS, Times
+from tests.chaos.patterns import pattern_of
 from tests.chaos.points import deck
 from tests.chaos.processes import Place, warm_up
 from tests.chaos.proxy import Link
@@ -50,6 +52,7 @@ class Setup:
         events: Events to acknowledge; 0 for as many as there is time for.
         rate: Most events a second, of all publishers; 0 for no limit.
         lag: Deliveries that may wait before the publishers are held up.
+        pattern: What is run; empty for the plain run.
     """
 
     seed: str
@@ -69,6 +72,7 @@ class Setup:
     odds: dict[str, float] = field(default_factory=lambda: dict(ODDS))
     plant: str = ""
     all_newer: bool = False
+    pattern: str = ""
 
 
 class Rig:
@@ -94,6 +98,7 @@ class Rig:
         poison: list[tuple[float, str]] | None = None,
     ) -> None:
         self.setup = setup
+        self.pattern = pattern_of(setup.pattern)
         self.folder = folder
         self.url = url
         self.server = server
@@ -151,6 +156,7 @@ class Rig:
             plant=setup.plant,
             times=setup.times,
             groups=setup.groups,
+            pattern=setup.pattern,
         )
 
     def _publisher(self, name: str, process: str, _: int) -> PublisherSpec:
@@ -171,6 +177,7 @@ class Rig:
             odds=setup.odds,
             poison=tuple(each for at, each in enumerate(self._poison) if at % share == number),
             plant=setup.plant,
+            pattern=setup.pattern,
         )
 
     # -- running
@@ -227,7 +234,7 @@ class Rig:
         until = time.monotonic() + within
         async with Redis.from_url(self.url) as client:
             while time.monotonic() < until:
-                if not any([any((await owed(client, group)).values()) for group in self.setup.groups]):
+                if not any([any((await self._owed(client, group)).values()) for group in self.setup.groups]):
                     self.history.write("phase", "ok", name="drained")
                     return True
                 await asyncio.sleep(0.1)
@@ -237,10 +244,18 @@ class Rig:
         """Note what every group owes, and its dead letters."""
         async with Redis.from_url(self.url) as client:
             for group in self.setup.groups:
-                self.history.write("state", "ok", g=group, **(await owed(client, group)))
-                for letter in await dead_letters(client, group):
-                    self._note_letter(group, letter)
+                self.history.write("state", "ok", g=group, **(await self._owed(client, group)))
+                for stream in self.pattern.streams:
+                    for letter in await dead_letters(client, stream, group):
+                        self._note_letter(group, letter)
+            await self.pattern.look(self, client)
         self.history.write("phase", "ok", name="end")
+
+    async def _owed(self, client: Redis, group: str) -> dict[str, int]:
+        found = Counter[str]()
+        for stream in self.pattern.streams:
+            found.update(await owed(client, stream, group))
+        return dict(found)
 
     def _note_letter(self, group: str, letter: dict[bytes, bytes]) -> None:
         flat = [part for pair in letter.items() for part in pair]

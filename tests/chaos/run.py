@@ -177,8 +177,10 @@ class _Run:
         """Publish and make faults, until both are over."""
         rig = self._rig
         async with asyncio.TaskGroup() as tasks:
+            company = tasks.create_task(rig.pattern.accompany(rig))
             tasks.create_task(self._make_faults())
             await rig.published()
+            company.cancel()
         self._loaded = time.monotonic() - self._began
         self._backlog = rig.waiting
         rig.history.write("phase", "ok", name="calm", waiting=self._backlog)
@@ -221,6 +223,7 @@ class _Run:
             version = (await client.info("server"))["redis_version"]
         acknowledged = self._rig.acknowledged
         return {
+            **({"pattern": setup.pattern} if setup.pattern else {}),
             "seed": setup.seed,
             "server": version,
             "fsync": order.fsync if not order.url else "as given",
@@ -247,6 +250,7 @@ class _Run:
             tuple(sorted(kinds)),
             allowance,
             self._order.fsync != "always",
+            setup.pattern,
         )
         verdicts = judge(self._folder, terms)
         size = sum(path.stat().st_size for path in self._folder.glob("*.jsonl"))

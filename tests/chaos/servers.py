@@ -9,7 +9,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from eventbus.streams import keys
-from tests.chaos.load import STREAM
 from tests.servers import Server
 
 if TYPE_CHECKING:
@@ -47,19 +46,19 @@ async def answering(url: str, *, within: float) -> None:
                 return
 
 
-async def owed(client: Redis, group: str) -> dict[str, int]:
-    """What a group still has to do."""
+async def owed(client: Redis, stream: str, group: str) -> dict[str, int]:
+    """What a group of a stream still has to do."""
     found = {"pending": 0, "unread": 0, "retry": 0}
-    for name, stream in (("unread", STREAM), ("retry", keys.retry(STREAM, group))):
-        rows = {row["name"].decode(): row for row in await client.xinfo_groups(stream)} if await client.exists(stream) else {}
+    for name, source in (("unread", stream), ("retry", keys.retry(stream, group))):
+        rows = {row["name"].decode(): row for row in await client.xinfo_groups(source)} if await client.exists(source) else {}
         if group not in rows:
             found[name] = 1
             continue
-        last = await client.xrevrange(stream, count=1)
+        last = await client.xrevrange(source, count=1)
         found[name] = int(bool(last) and _order(last[0][0]) > _order(rows[group]["last-delivered-id"]))
         found["pending"] += rows[group]["pending"]
-    found["parked"] = await client.xlen(keys.parked(STREAM, group))
-    found["due"] = await client.zcard(keys.due(STREAM, group))
+    found["parked"] = await client.xlen(keys.parked(stream, group))
+    found["due"] = await client.zcard(keys.due(stream, group))
     return found
 
 
@@ -68,11 +67,11 @@ def _order(entry_id: bytes) -> tuple[int, int]:
     return int(milliseconds), int(sequence)
 
 
-async def dead_letters(client: Redis, group: str) -> list[dict[bytes, bytes]]:
+async def dead_letters(client: Redis, stream: str, group: str) -> list[dict[bytes, bytes]]:
     """The fields of every dead letter of a group."""
     found: list[dict[bytes, bytes]] = []
     after = "-"
-    while page := await client.xrange(keys.dead(STREAM, group), after, "+", count=PAGE):
+    while page := await client.xrange(keys.dead(stream, group), after, "+", count=PAGE):
         found += [fields for _, fields in page]
         after = f"({page[-1][0].decode()}"
     return found

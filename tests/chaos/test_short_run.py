@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.patterns import PATTERNS
 from tests.chaos.planted import PLANTS
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.troubles import Troubles
@@ -56,3 +57,14 @@ def test_every_planted_bug_has_a_schedule_and_a_checker():
     """The rest of the matrix is `make chaos-planted`."""
     assert list(PLANTS) == list(SCENARIOS)
     assert {plant.checker for plant in PLANTS.values()} <= set(checkers(Troubles([], lease=1), Terms((), 1, 1, 1)))
+
+
+def test_every_pattern_has_bugs_to_be_caught_by_a_checker_of_its_own():
+    """Else nobody knows whether the checker can complain."""
+    plain = set(checkers(Troubles([], lease=1), Terms((), 1, 1, 1)))
+    for name, pattern in PATTERNS.items():
+        found = set(checkers(Troubles([], lease=1), Terms((), 1, 1, 1, pattern=name)))
+        caught = {plant.checker for plant in pattern.plants.values()}
+        assert list(pattern.plants) == list(pattern.scenarios), name
+        assert found - plain, name
+        assert found - plain <= caught <= found, name

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.checkers import Accounting, Checker, Effects, Explained, LeaseSafety, Liveness, TotalQueue
 from tests.chaos.history import faults_of, records_of
 from tests.chaos.load import BACKOFF
+from tests.chaos.patterns import pattern_of
 from tests.chaos.troubles import Troubles
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Terms:
         expected: Kinds of faults that must have bitten.
         forgetful: The server may lose what it had confirmed just before it was killed.
         allowance: Seconds that the drain may take beyond its limit, for a backlog.
+        pattern: What was run; empty for the plain run.
     """
 
     groups: Sequence[str]
@@ -35,6 +37,7 @@ class Terms:
     expected: Sequence[str] = ()
     allowance: float = 0.0
     forgetful: bool = False
+    pattern: str = ""
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Verdicts:
 
 def checkers(troubles: Troubles, terms: Terms) -> dict[str, Checker]:
     """Every checker, by the name it goes by."""
-    return {
+    plain: dict[str, Checker] = {
         "total-queue": TotalQueue(terms.groups),
         "accounting": Accounting(terms.groups, troubles),
         "lease safety": LeaseSafety(troubles),
@@ -68,6 +71,7 @@ def checkers(troubles: Troubles, terms: Terms) -> dict[str, Checker]:
         "liveness": Liveness(troubles, sweep=terms.claim_interval, backoff=max(BACKOFF), allowance=terms.allowance, room=terms.concurrency),
         "effects": Effects(troubles, terms.expected),
     }
+    return pattern_of(terms.pattern).checkers(troubles, terms, plain)
 
 
 def judge(folder: Path, terms: Terms) -> Verdicts:

@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from eventbus import Context, EventBus, Retry
+from eventbus import EventBus, Retry
 from eventbus.delivery import Health
 from tests.chaos.board import Board
 from tests.chaos.history import History
-from tests.chaos.load import ATTEMPTS, BACKOFF, GROUPS, Fresh, Load, Refused, Step, Times, intact, play
+from tests.chaos.load import ATTEMPTS, BACKOFF, GROUPS, Load, Refused, Times, intact, play
+from tests.chaos.patterns import pattern_of
 from tests.chaos.points import Points
 from tests.chaos.tape import Tape, place, recorded_entries, recorded_group, recorded_reader
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from eventbus import Context
     from eventbus.consuming import Rooms
     from tests.chaos.board import Row
 
@@ -46,6 +48,7 @@ class WorkerSpec:
         newer: It knows every type.
         point: Where it kills itself; empty for nowhere.
         plant: The bug it carries; empty for none.
+        pattern: What it subscribes with; empty for the plain run.
     """
 
     folder: Path
@@ -63,6 +66,7 @@ class WorkerSpec:
     plant: str = ""
     times: Times = field(default_factory=Times)
     groups: tuple[str, ...] = GROUPS
+    pattern: str = ""
 
 
 def main(spec: WorkerSpec) -> None:
@@ -97,8 +101,8 @@ class _Worker:
         self._history = History(spec.folder, spec.process)
         self._points = Points(spec.point, self._history)
         self._row: Row = Board(spec.folder, spec.rows).rows[spec.row]
-        known = {b"Step", b"Fresh"} if spec.newer else {b"Step"}
-        self._tape = Tape(self._history, self._points, known)
+        self._pattern = pattern_of(spec.pattern)
+        self._tape = Tape(self._history, self._points, self._pattern.known[spec.newer])
 
     async def run(self) -> None:
         bus = self._bus()
@@ -131,11 +135,8 @@ class _Worker:
 
     def _subscribe(self, bus: EventBus, group: str) -> None:
         spec, retry = self._spec, Retry(attempts=ATTEMPTS, backoff=BACKOFF, never_on=(Refused,))
-        events = Step | Fresh if spec.newer else Step
-
-        @bus.subscribe(events, group=group, concurrency=spec.concurrency, prefetch=spec.prefetch, retry=retry)
-        async def handle(event: events, ctx: Context) -> None:
-            await self._handle(event, ctx)
+        options = {"group": group, "concurrency": spec.concurrency, "prefetch": spec.prefetch, "retry": retry}
+        self._pattern.subscribe(bus, self._pattern.events(newer=spec.newer), self._handle, **options)
 
     async def _handle(self, event: Load, ctx: Context) -> None:
         delivery = ctx._delivery
