@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from anyio.from_thread import start_blocking_portal
 
-from eventbus.delivery import PUBLISH_TIMEOUT, Published, Settings, Topics
+from eventbus.delivery import PUBLISH_TIMEOUT, Published, Settings, Topics, placing
 from eventbus.errors import LifecycleError
 from eventbus.supervision import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
+    from datetime import datetime
 
     from anyio.from_thread import BlockingPortal
 
-    from eventbus.delivery import Durability
+    from eventbus.delivery import Durability, OnceKey, Span
     from eventbus.events import Event, Topic
     from eventbus.publishing import Publisher
 
@@ -48,9 +49,23 @@ class BlockingBus:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        priority: str | None = None,
+        delay: Span | None = None,
+        at: datetime | None = None,
+        idempotency_key: OnceKey | None = None,
+        idempotency_window: Span | None = None,
+        entry_id: str | None = None,
     ) -> Published:
         """Publish an event and wait for the confirmation; as `EventBus.publish`."""
-        call = partial(self._publisher.publish, event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        asked = placing(
+            priority=priority,
+            delay=delay,
+            at=at,
+            idempotency_key=idempotency_key,
+            idempotency_window=idempotency_window,
+            entry_id=entry_id,
+        )
+        call = partial(self._publisher.publish, event, topic=topic, headers=headers, timeout=timeout, durability=durability, asked=asked)
         return self._portal.call(call)
 
     def publish_many(
@@ -61,9 +76,22 @@ class BlockingBus:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        priority: str | None = None,
+        delay: Span | None = None,
+        at: datetime | None = None,
+        idempotency_key: Literal[True] | None = None,
+        idempotency_window: Span | None = None,
     ) -> list[Published]:
         """Publish many events; as `EventBus.publish_many`."""
-        call = partial(self._publisher.publish_many, events, topic=topic, headers=headers, timeout=timeout, durability=durability)
+        asked = placing(
+            priority=priority,
+            delay=delay,
+            at=at,
+            idempotency_key=idempotency_key,
+            idempotency_window=idempotency_window,
+        )
+        publish_many = self._publisher.publish_many
+        call = partial(publish_many, events, topic=topic, headers=headers, timeout=timeout, durability=durability, asked=asked)
         return self._portal.call(call)
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from eventbus.delivery import PUBLISH_TIMEOUT, Published
+from eventbus.delivery import NOTHING, PUBLISH_TIMEOUT, Published, placing
 from eventbus.errors import DurabilityNotReached, PublishIncomplete
 from eventbus.publishing import several
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from datetime import datetime
 
-    from eventbus.delivery import Durability
+    from eventbus.delivery import Durability, OnceKey, Span
     from eventbus.events import Event, Topic
     from eventbus.publishing import Publisher
 
@@ -55,6 +56,12 @@ class Publishes:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        priority: str | None = None,
+        delay: Span | None = None,
+        at: datetime | None = None,
+        idempotency_key: OnceKey | None = None,
+        idempotency_window: Span | None = None,
+        entry_id: str | None = None,
     ) -> Coroutine[Any, Any, Published]:
         """Publish an event and wait until Redis has confirmed it: `await` what it returns.
 
@@ -70,6 +77,16 @@ class Publishes:
             durability: Wait for more than the server's confirmation: "fsync" until the event is in the
                 append-only file on its disk (Redis 7.2, Valkey 7.2), or `Replicated(n)` until n replicas
                 have it. Default neither.
+            priority: One of the topic's priorities. Default "normal".
+            delay: Seconds, or a timedelta, for which the event is held in Redis before it is in its topic. 0 and less:
+                at once. Default none.
+            at: The moment until which it is held, a datetime with a time zone. One in the past: at once. Default none.
+            idempotency_key: A text of up to 512 bytes. What is published with a key that was published within the
+                window is not stored: the first one's confirmation is returned. True: the event's own id. Default none.
+            idempotency_window: Seconds, or a timedelta, for which the key is remembered, counted from when the event
+                was, or will be, in its topic. Default a day.
+            entry_id: The entry's id, in place of the one that Redis makes: for imports, and positions of other systems.
+                It has to be above every one the stream ever had. Not together with a time. Default none.
 
         Returns:
             Event id, topic and entry id.
@@ -101,9 +118,19 @@ class Publishes:
             a connection that is opened for that durability when first needed.
         """
         publisher = self._publisher_here()
+        asked = None
+        if (priority, delay, at, idempotency_key, idempotency_window, entry_id) != NOTHING:  # a call is spared nearly always
+            asked = placing(
+                priority=priority,
+                delay=delay,
+                at=at,
+                idempotency_key=idempotency_key,
+                idempotency_window=idempotency_window,
+                entry_id=entry_id,
+            )
         if publisher is None:
-            return self._publish_here(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
-        confirmation = publisher.publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability)
+            return self._publish_here(event, topic=topic, headers=headers, timeout=timeout, durability=durability, asked=asked)
+        confirmation = publisher.publish(event, topic=topic, headers=headers, timeout=timeout, durability=durability, asked=asked)
         return self._told(event, confirmation) if self.on_published else confirmation
 
     async def _publish_here(self, event: Event, **options: Any) -> Published:
@@ -127,6 +154,11 @@ class Publishes:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        priority: str | None = None,
+        delay: Span | None = None,
+        at: datetime | None = None,
+        idempotency_key: Literal[True] | None = None,
+        idempotency_window: Span | None = None,
     ) -> list[Published]:
         """Publish many events, in order, in writes of bounded size.
 
@@ -139,6 +171,11 @@ class Publishes:
             headers: As `publish`.
             timeout: Seconds after which to give up what is not confirmed. Default 10.
             durability: As `publish`, for each of them.
+            priority: As `publish`, for all of them.
+            delay: As `publish`, for all of them.
+            at: As `publish`, for all of them.
+            idempotency_key: True: each is stored once, known by its own id. A text would be the same for all of them.
+            idempotency_window: As `publish`.
 
         Returns:
             A record per event, in the order given.
@@ -159,8 +196,15 @@ class Publishes:
             WAIT for each write.
         """
         batch, publisher = several(events), self._open_publisher()
+        asked = placing(
+            priority=priority,
+            delay=delay,
+            at=at,
+            idempotency_key=idempotency_key,
+            idempotency_window=idempotency_window,
+        )
         try:
-            records = await publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability)
+            records = await publisher.publish_many(batch, topic=topic, headers=headers, timeout=timeout, durability=durability, asked=asked)
         except PublishIncomplete as error:
             for event, published in _confirmed(batch, error):
                 self._tell(event, published)

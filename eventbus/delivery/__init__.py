@@ -11,6 +11,7 @@ from eventbus.delivery.loop import Alive, Health
 from eventbus.delivery.observer import Handled, Observer
 from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, Reason, carry, decide, hop
 from eventbus.delivery.patterns import Batch, Order, Weights
+from eventbus.delivery.placement import NOTHING, OnceKey, Placement, Placing, Span, placing
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
 from eventbus.delivery.resolution import Ready, refuse_early, resolve, type_of
 from eventbus.delivery.retry import Exponential, Retry, exponential
@@ -28,6 +29,7 @@ from eventbus.delivery.topics import Topics
 
 __all__ = [
     "CRASHES",
+    "NOTHING",
     "PUBLISH_TIMEOUT",
     "UNHANDLED",
     "Alive",
@@ -47,8 +49,11 @@ __all__ = [
     "Health",
     "Middleware",
     "Observer",
+    "OnceKey",
     "Order",
     "Outcome",
+    "Placement",
+    "Placing",
     "Policy",
     "PublishEvent",
     "Published",
@@ -58,6 +63,7 @@ __all__ = [
     "Retry",
     "Route",
     "Settings",
+    "Span",
     "Subscription",
     "Surroundings",
     "Topics",
@@ -70,6 +76,7 @@ __all__ = [
     "decide",
     "exponential",
     "hop",
+    "placing",
     "refuse_early",
     "resolve",
     "resolve_settings",

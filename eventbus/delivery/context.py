@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from eventbus.delivery.delivery import Delivery
     from eventbus.delivery.durability import Durability
+    from eventbus.delivery.placement import OnceKey, Span
     from eventbus.events import Envelope, Event, Topic
 
 _log = logging.getLogger("eventbus.handler")
@@ -138,6 +139,12 @@ class Context:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        priority: str | None = None,
+        delay: Span | None = None,
+        at: datetime | None = None,
+        idempotency_key: OnceKey | None = None,
+        idempotency_window: Span | None = None,
+        entry_id: str | None = None,
     ) -> Published:
         """Publish an event that this one caused.
 
@@ -146,7 +153,19 @@ class Context:
         `anyio.from_thread.run(ctx.publish, event)`.
         """
         carried = {"correlationid": self.correlation_id, "causationid": self.id, **(headers or {})}
-        return await self._around.publish(event, topic=topic, headers=carried, timeout=timeout, durability=durability)
+        return await self._around.publish(
+            event,
+            topic=topic,
+            headers=carried,
+            timeout=timeout,
+            durability=durability,
+            priority=priority,
+            delay=delay,
+            at=at,
+            idempotency_key=idempotency_key,
+            idempotency_window=idempotency_window,
+            entry_id=entry_id,
+        )
 
     def __repr__(self) -> str:
         """Name the event, without its content."""

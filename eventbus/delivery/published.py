@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
+    from datetime import datetime
 
     from eventbus.delivery.durability import Durability
+    from eventbus.delivery.placement import OnceKey, Span
     from eventbus.events import Event, Topic
 
 PUBLISH_TIMEOUT: Final = 10.0
@@ -41,6 +43,12 @@ class PublishEvent(Protocol):
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        priority: str | None = None,
+        delay: Span | None = None,
+        at: datetime | None = None,
+        idempotency_key: OnceKey | None = None,
+        idempotency_window: Span | None = None,
+        entry_id: str | None = None,
     ) -> Coroutine[Any, Any, Published]:
         """Publish; see `EventBus.publish`."""
         ...

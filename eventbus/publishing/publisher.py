@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from eventbus.delivery import PUBLISH_TIMEOUT, Alive, Published, Settings, Topics
+from eventbus.delivery import PUBLISH_TIMEOUT, Alive, Placement, Published, Settings, Topics
 from eventbus.errors import (
     BackendError,
     BackendRefused,
@@ -19,18 +19,18 @@ from eventbus.errors import (
     LifecycleError,
     PublishIncomplete,
 )
-from eventbus.events import Event, Topic, info
+from eventbus.events import NORMAL, Event, Topic, info
 from eventbus.publishing.confirmation import Confirmation
 from eventbus.publishing.counts import PublishCounts
 from eventbus.publishing.durable import Durable
 from eventbus.publishing.sender import Sender
 from eventbus.publishing.writing import Writing
-from eventbus.streams import Connections, Wire
+from eventbus.streams import Connections, Wire, keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from eventbus.delivery import Durability
+    from eventbus.delivery import Durability, Placing
     from eventbus.publishing.durable import Start
 
 MOST_WRITINGS: Final = 1_000
@@ -75,7 +75,7 @@ class Publisher:
         self._topics = topics
         self._wire = Wire(connections, "publishing")
         self._sender = Sender(self._wire, self.counts)
-        self._writings: dict[tuple[type[Event], str | None], Writing] = {}
+        self._writings: dict[tuple[object, ...], Writing] = {}  # by class and topic, and priority where one was given
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._troubled = False
@@ -88,10 +88,15 @@ class Publisher:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        asked: Placing | None = None,
     ) -> Confirmation:
         """Begin to publish one event; see `EventBus.publish`. The confirmation raises whatever is wrong with it."""
         try:
-            confirmation = self._prepare(event, topic, headers, self._loop.time() + _seconds(timeout))
+            until = self._loop.time() + _seconds(timeout)
+            if asked is None:
+                confirmation = self._prepare(event, topic, headers, until)
+            else:
+                confirmation = self._place(event, topic, headers, until, Placement(**asked))
             self._enqueue((confirmation,), durability)
         except Exception as error:  # noqa: BLE001 - also what an event's own code raises: whoever awaits it is told
             confirmation = Confirmation(self._loop, b"", "", "", 0)
@@ -106,10 +111,15 @@ class Publisher:
         headers: Mapping[str, str] | None = None,
         timeout: float = PUBLISH_TIMEOUT,
         durability: Durability | None = None,
+        asked: Placing | None = None,
     ) -> list[Published]:
         """Publish many events; see `EventBus.publish_many`."""
         batch, until = several(events), self._loop.time() + _seconds(timeout)
-        confirmations = [self._prepare(event, topic, headers, until) for event in batch]
+        if asked is None:
+            confirmations = [self._prepare(event, topic, headers, until) for event in batch]
+        else:
+            placement = Placement(**asked)
+            confirmations = [self._place(event, topic, headers, until, placement) for event in batch]
         self._enqueue(confirmations, durability)
         return _complete(batch, confirmations, await _answers(confirmations))
 
@@ -185,16 +195,35 @@ class Publisher:
         command, event_id = writing.command(event, headers)
         return Confirmation(self._loop, command, event_id, writing.topic, until)
 
-    def _begin_writing(self, event_class: type[Event], chosen: str | None) -> Writing:
+    def _place(
+        self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, until: float, placement: Placement
+    ) -> Confirmation:
+        """As `_prepare`, with what was asked for beside the topic."""
+        if placement.scripted:
+            raise ConfigurationError("delays, idempotency keys and entry ids are not offered yet")
+        if not isinstance(event, Event):
+            raise EncodeError(_no_event(event))
+        chosen = None if topic is None else self._topics.register(topic).name
+        known = self._writings.get((type(event), chosen, placement.priority))
+        writing = known or self._begin_writing(type(event), chosen, placement)
+        command, event_id = writing.command(event, headers)
+        return Confirmation(self._loop, command, event_id, writing.topic, until)
+
+    def _begin_writing(self, event_class: type[Event], chosen: str | None, placement: Placement | None = None) -> Writing:
         wanted = chosen or info(event_class).topic
         if wanted is None:
             name = event_class.__name__
             raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
-        name, settings = self._topics.register(wanted).name, self._settings
-        writing = Writing(event_class, name, settings.prefix + name, source=f"/{settings.service}", max_bytes=settings.max_event_bytes)
+        topic, settings = self._topics.register(wanted), self._settings
+        key: tuple[object, ...] = (event_class, chosen)
+        stream = settings.prefix + topic.name
+        if placement is not None:
+            placement.check_priority(topic)
+            key, stream = (*key, placement.priority), keys.level(stream, placement.priority or NORMAL)
+        writing = Writing(event_class, topic.name, stream, source=f"/{settings.service}", max_bytes=settings.max_event_bytes)
         if len(self._writings) >= MOST_WRITINGS:
             self._writings.clear()
-        self._writings[event_class, chosen] = writing
+        self._writings[key] = writing
         return writing
 
     def _enqueue(self, confirmations: Sequence[Confirmation], durability: Durability | None) -> None:

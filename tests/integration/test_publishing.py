@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis import Redis
 
 from eventbus import (
     BackendRefused,
     BackendUnavailable,
+    ConfigurationError,
     EncodeError,
     Event,
     EventBus,
     EventTooLarge,
     LifecycleError,
     PublishIncomplete,
+    Topic,
 )
 from tests.support.events import OrderCreated, orders
 from tests.support.proxy import proxy_to
@@ -204,3 +207,31 @@ async def test_blocking_is_refused_on_a_running_loop(redis_url):
     """It would block every other task."""
     with pytest.raises(LifecycleError, match="would block the running event loop"), EventBus(redis_url, service="shop").blocking():
         pass
+
+
+class Tasked(Event, topic=Topic("tasks", priorities=("high", "normal", "low"))):
+    """An event of a topic with priorities."""
+
+    name: str
+
+
+async def test_each_priority_has_a_stream_that_redis_cli_finds(redis_url, redis_client):
+    """One at a time, many, and from synchronous code."""
+    async with EventBus(redis_url, service="shop", prefix="x.") as bus:
+        urgent = await bus.publish(Tasked(name="a"), priority="high")
+        await bus.publish_many([Tasked(name="b"), Tasked(name="c")], priority="low")
+        await bus.publish(Tasked(name="d"))
+        with pytest.raises(ConfigurationError, match="'high', 'normal', 'low'"):
+            await bus.publish(Tasked(name="e"), priority="urgent")
+    ((entry_id, fields),) = await redis_client.xrange("{x.tasks}:p:high")
+    assert (entry_id, fields["id"]) == (urgent.entry_id, urgent.event_id)
+    assert [await redis_client.xlen(key) for key in ("{x.tasks}:p:low", "x.tasks")] == [2, 1]
+
+
+def test_synchronous_code_gives_a_priority_too(redis_url):
+    """The same argument."""
+    with EventBus(redis_url, service="shop").blocking() as bus:
+        bus.publish(Tasked(name="a"), priority="high")
+        bus.publish_many([Tasked(name="a")], priority="high")
+    with Redis.from_url(redis_url) as client:
+        assert client.xlen("{tasks}:p:high") == 2

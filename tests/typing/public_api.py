@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, assert_type
@@ -162,6 +163,11 @@ async def publishing() -> None:
         assert_type(await bus.publish_many(event for event in (created, created)), list[Published])
         assert_type(await bus.publish(created, durability="fsync"), Published)
         assert_type(await bus.publish_many([created], durability=Replicated(2)), list[Published])
+        assert_type(await bus.publish(created, priority="high"), Published)
+        assert_type(await bus.publish(created, delay=timedelta(minutes=5), idempotency_key="o-1"), Published)
+        assert_type(await bus.publish(created, at=datetime.now(UTC), idempotency_key=True, idempotency_window=60), Published)
+        assert_type(await bus.publish(created, entry_id="1526919030474-0"), Published)
+        assert_type(await bus.publish_many([created], priority="high", delay=1.5, idempotency_key=True), list[Published])
         async with bus.consuming():
             await bus.run()
     with bus.blocking() as blocking:
@@ -169,11 +175,14 @@ async def publishing() -> None:
         assert_type(blocking.publish_many([created]), list[Published])
         assert_type(blocking.publish(created, durability=Replicated()), Published)
         assert_type(blocking.publish_many([created], durability="fsync"), list[Published])
+        assert_type(blocking.publish(created, priority="high", delay=1, idempotency_key="o-1"), Published)
+        assert_type(blocking.publish_many([created], at=datetime.now(UTC)), list[Published])
 
 
 @bus.subscribe(OrderCreated)
 async def publishes_durably(event: OrderCreated, ctx: Context) -> None:
     assert_type(await ctx.publish(OrderPaid(order_id=event.order_id), durability="fsync"), Published)
+    assert_type(await ctx.publish(OrderPaid(order_id=event.order_id), delay=60, priority="low", idempotency_key=True), Published)
 
 
 async def failing() -> None:
@@ -245,6 +254,13 @@ async def mistaken() -> None:
     await bus.publish(created, headers={"tenant": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     await bus.publish(created, durability="disk")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await bus.publish(created, durability=2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.publish(created, priority=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.publish(created, delay="1 minute")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.publish(created, at=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.publish(created, idempotency_key=False)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.publish(created, entry_id=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.publish_many([created], entry_id="5-0")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await bus.publish_many([created], idempotency_key="o-1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Replicated("2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     bus.publish(created)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     created.order_id = "o-2"  # type: ignore[misc]  # only pydantic's plugin for mypy knows that it is frozen

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from eventbus.delivery import Context, Delivery, Published, Surroundings
+from eventbus.delivery import Context, Delivery, Placing, Published, Surroundings
 from eventbus.events import Envelope, Event
 
 
@@ -76,11 +76,12 @@ async def test_what_a_handler_publishes_names_its_cause_and_its_chain():
     ctx, event = context(b"correlationid", b"c-1"), Happened()
     assert await ctx.publish(event) == Published("id", "topic", "1-0")
     own = {"tenant": "acme", "correlationid": "mine"}
-    await ctx.publish(event, topic="elsewhere", headers=own, timeout=1, durability="fsync")
+    await ctx.publish(event, topic="elsewhere", headers=own, timeout=1, durability="fsync", priority="high", delay=60)
     chain = {"correlationid": "c-1", "causationid": "e-1"}
+    nothing, asked = dict.fromkeys(Placing.__annotations__), {"priority": "high", "delay": 60}
     assert PUBLISHER.calls == [
-        (event, {"topic": None, "headers": chain, "timeout": 10.0, "durability": None}),
-        (event, {"topic": "elsewhere", "headers": {"causationid": "e-1", **own}, "timeout": 1, "durability": "fsync"}),
+        (event, {**nothing, "topic": None, "headers": chain, "timeout": 10.0, "durability": None}),
+        (event, {**nothing, **asked, "topic": "elsewhere", "headers": {"causationid": "e-1", **own}, "timeout": 1, "durability": "fsync"}),
     ]
 
 

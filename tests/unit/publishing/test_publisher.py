@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from eventbus import EventBus
-from eventbus.delivery import Topics
+from eventbus import Event, EventBus, Topic
+from eventbus.delivery import Placing, Topics
 from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, EncodeError, LifecycleError, PublishIncomplete
 from eventbus.publishing import Publisher
 from eventbus.publishing.confirmation import TRANSIENT
@@ -109,7 +109,8 @@ class Desk:
 
     async def publish(self, *events, **options):
         """Publish events, and let the turn of the event loop end."""
-        confirmations = [self.publisher.publish(event, **options) for event in events]
+        asked = Placing(priority=options.pop("priority")) if "priority" in options else None
+        confirmations = [self.publisher.publish(event, asked=asked, **options) for event in events]
         await asyncio.sleep(0)
         return confirmations
 
@@ -919,3 +920,42 @@ async def test_what_is_no_topic_is_refused_as_such(desk, topic):
     """Also what no dictionary takes."""
     with pytest.raises(ConfigurationError):
         await desk.publisher.publish(*orders(1), topic=topic)
+
+
+class Tasked(Event, topic=Topic("tasks", priorities=("high", "normal", "low"))):
+    """An event of a topic with priorities."""
+
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("priority", "stream"), [("high", "{tasks}:p:high"), ("low", "{tasks}:p:low"), ("normal", "tasks"), (None, "tasks")]
+)
+async def test_a_priority_is_a_stream_beside_the_topics(desk, priority, stream):
+    """Normal, and none at all, is the topic's own."""
+    (confirmation,) = await desk.publish(Tasked(name="a"), priority=priority)
+    assert (await confirmation).topic == "tasks"
+    assert desk.server.writes[0][0].split(b"\r\n")[4] == stream.encode()
+
+
+async def test_what_is_published_with_different_priorities_in_one_turn_is_one_write(desk):
+    """Each in its own stream."""
+    confirmations = [desk.publisher.publish(Tasked(name="a"), asked=Placing(priority=each)) for each in ("high", "low", "normal", "high")]
+    await asyncio.gather(*confirmations)
+    assert [command.split(b"\r\n")[4] for command in desk.server.writes[0]] == [
+        b"{tasks}:p:high",
+        b"{tasks}:p:low",
+        b"tasks",
+        b"{tasks}:p:high",
+    ]
+
+
+@pytest.mark.parametrize("priority", ["urgent", "", 7])
+async def test_an_unknown_priority_is_heard_where_the_publish_is_awaited(desk, priority):
+    """Nothing is written."""
+    confirmation = desk.publisher.publish(Tasked(name="a"), asked=Placing(priority=priority))
+    with pytest.raises(ConfigurationError, match="'high', 'normal', 'low'"):
+        await confirmation
+    with pytest.raises(ConfigurationError, match="has no priorities"):
+        await desk.publisher.publish_many(orders(2), asked=Placing(priority="high"))
+    assert desk.server.writes == []
