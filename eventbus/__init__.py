@@ -21,6 +21,7 @@ from eventbus.errors import (
     NotFound,
     PublishIncomplete,
     Reject,
+    ReplayUnfinished,
     RetryLater,
     Signal,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "PublishIncomplete",
     "Published",
     "Reject",
+    "ReplayUnfinished",
     "Replicated",
     "Retry",
     "RetryLater",

@@ -13,8 +13,9 @@
     │   ├── DurabilityNotReached the event is written, and not (yet) as durable as was asked
     │   └── PublishIncomplete   some events of a batch are not known to be written
     ├── AdminError              what an operator asked for was not done; nothing was changed
-    │   ├── NotFound            there is no such topic, group or dead letter
-    │   └── GroupInUse          the group is served, or has something to do
+    │   ├── NotFound            there is no such topic, group or dead letter, or what was asked for is not kept
+    │   ├── GroupInUse          the group is served, or has something to do
+    │   └── ReplayUnfinished    another replay of the group stands there
     └── Signal                  raised by a handler, to say what becomes of its event
         ├── RetryLater          handle it again after so many seconds
         └── Reject              dead-letter it now
@@ -156,11 +157,15 @@ class AdminError(EventBusError):
 
 
 class NotFound(AdminError):
-    """There is no such topic, group or dead letter."""
+    """There is no such topic, group or dead letter; or nothing of a range is kept any more."""
 
 
 class GroupInUse(AdminError):
     """The group is served by somebody, or has something to do that the change would leave behind."""
+
+
+class ReplayUnfinished(AdminError):
+    """Another replay of the group was begun and is not done; or, while one runs, another was begun in its place."""
 
 
 class Signal(EventBusError):

@@ -1,4 +1,4 @@
-"""Looks at streams and groups; settles dead letters, renames and gives up groups, trims by hand."""
+"""Looks at streams and groups; replays, settles dead letters, renames and gives up groups, trims by hand."""
 
 from eventbus.admin.admin import Admin
 from eventbus.admin.census import Census
@@ -8,6 +8,7 @@ from eventbus.admin.follow import Followed, Follower
 from eventbus.admin.group_changes import Owed
 from eventbus.admin.lag import LAG_LIMIT
 from eventbus.admin.letters import DeadEntry, DeadLetter, Filter
+from eventbus.admin.ranges import Moment
 from eventbus.admin.records import (
     ConsumerInfo,
     DeadGroup,
@@ -20,6 +21,7 @@ from eventbus.admin.records import (
     TopicInfo,
     TopicSummary,
 )
+from eventbus.admin.replays import Replayed
 from eventbus.admin.replies import before
 
 __all__ = [
@@ -39,10 +41,12 @@ __all__ = [
     "GroupCensus",
     "GroupInfo",
     "Lag",
+    "Moment",
     "Owed",
     "PendingEntry",
     "PendingInfo",
     "Redriven",
+    "Replayed",
     "ServerInfo",
     "TopicInfo",
     "TopicSummary",

@@ -19,6 +19,7 @@ from eventbus.cli.options import Output, OutputOption, Prefix, PrefixForBus, Url
 from eventbus.cli.payloads import make_event
 from eventbus.cli.pending import show_pending
 from eventbus.cli.publish import publish as publish_event
+from eventbus.cli.replay import replay
 from eventbus.cli.run import Run, run_here, run_in_workers, run_reloading
 from eventbus.cli.serving import Place
 from eventbus.cli.tail import tail as tail_topic
@@ -235,3 +236,6 @@ def trim(
                 output=output,
             )
         )
+
+
+app.command(epilog=EPILOG)(replay)

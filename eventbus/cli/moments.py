@@ -69,6 +69,16 @@ def parse_beginning(text: str, option: str = "--from") -> Beginning:
     return Beginning(f"{_moment(text, option)}-0")
 
 
+def id_or_time(text: str, option: str, now: float) -> str | datetime:
+    """Read a moment as what it is: an entry id as it was written, else a time; `now` is the server's clock in seconds.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    beginning = parse_beginning(text, option)
+    return text if _ID.fullmatch(text) else beginning.moment(now)
+
+
 def _seconds(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 

@@ -35,6 +35,7 @@ class Carried:
         hops: How often it was parked because the member that read it does not know its type.
         hopped: When that was first so, in the server's milliseconds; 0 for never.
         redrives: How often it came back from the dead letters.
+        replayed: A replay copied it out of the topic, after the group had been given it.
     """
 
     entry: str = ""
@@ -43,11 +44,12 @@ class Carried:
     hops: int = 0
     hopped: int = 0
     redrives: int = 0
+    replayed: bool = False
 
     def fields(self) -> list[bytes]:
         """Our block as names and values; what is zero is left out."""
         block = [ORIGIN, self.entry.encode()]
-        for name in ("attempts", "crashes", "hops", "hopped", "redrives"):
+        for name in ("attempts", "crashes", "hops", "hopped", "redrives", "replayed"):
             value = getattr(self, name)
             if value or (name == "crashes" and value is not None):
                 block += (b"eb" + name.encode(), b"%d" % value)
@@ -94,6 +96,7 @@ def _read(block: Sequence[bytes]) -> Carried:
         hops=number(found.get(b"ebhops"), MOST) or 0,
         hopped=number(found.get(b"ebhopped"), LATEST) or 0,
         redrives=number(found.get(b"ebredrives"), MOST) or 0,
+        replayed=bool(number(found.get(b"ebreplayed"), 1)),
     )
 
 

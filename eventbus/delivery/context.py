@@ -92,6 +92,14 @@ class Context:
         return self._delivery.carried.attempts + 1
 
     @property
+    def replayed(self) -> bool:
+        """Whether this run comes from a replay (`bus.admin.replay`): the group was given the event before.
+
+        Stays so through retries, and through the dead letters.
+        """
+        return self._delivery.carried.replayed
+
+    @property
     def time(self) -> datetime:
         """When the event was first published, in UTC; the entry's own time where the publisher gave none.
 

@@ -63,6 +63,11 @@ class Group:
         return keys.dead(self.stream, self.name)
 
     @property
+    def replay(self) -> str:
+        """The group's replay."""
+        return keys.replay(self.stream, self.name)
+
+    @property
     def types(self) -> str:
         """The event types the group's members declared."""
         return keys.types(self.stream, self.name)

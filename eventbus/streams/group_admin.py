@@ -95,7 +95,7 @@ async def rename_group(wire: Caller, old: Group, new: Group, *, token: str) -> R
         new: Its new name, on the same stream.
         token: A new random token. A call that is sent again with the same one finds its work done.
     """
-    names = (old.stream, keys.groups(old.stream), *_private(old), *_private(new))
+    names = (old.stream, keys.groups(old.stream), *_private(old), *_private(new), old.replay, new.replay)
     code, living, *counts = await run_script(wire, "rename_group", names, (old.name, new.name, token, _UNKNOWN))
     return Renamed(Renaming(code), _names(living), *map(int, counts))
 
@@ -109,7 +109,7 @@ async def abandon_group(wire: Caller, group: Group, *, limit: int, look_only: bo
         limit: Most unread entries to count where Redis does not know their number.
         look_only: Only say what it owes.
     """
-    names = (group.stream, keys.groups(group.stream), *_private(group))
+    names = (group.stream, keys.groups(group.stream), *_private(group), group.replay)
     reply = await run_script(wire, "abandon_group", names, (group.name, _UNKNOWN, limit, "1" if look_only else "0"))
     code, living, pending, unread, retry, parked, dead = reply
     return Abandoned(Abandoning(code), _names(living), pending, None if unread < 0 else unread, retry, parked, dead)

@@ -40,6 +40,16 @@ def dead(stream: str, group: str) -> str:
     return f"{_of(stream)}:dead:{group}"
 
 
+def replay(stream: str, group: str) -> str:
+    """A hash: the group's replay, one at a time.
+
+    `id` (random) · `from`, `to` (as asked) · `begin`, `until` (the ids it covers) · `cursor` (the next entry to copy) ·
+    `copied`, `pending`, `large`, `cutfrom`, `cutto` (what became of the entries so far) · `first`, `removed`, `unread` (what
+    was seen when it began) · `begun`, `at`, `done` (milliseconds: when it began, went on, was done).
+    """
+    return f"{_of(stream)}:replay:{group}"
+
+
 def types(stream: str, group: str) -> str:
     """A hash: each event type a member of the group ever declared, to its highest version."""
     return f"{_of(stream)}:types:{group}"

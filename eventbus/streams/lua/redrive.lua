@@ -30,7 +30,12 @@ local function copied(fields, ours, block)
   for i = 1, ours - 1 do copy[i] = fields[i] end
   local redrives = (tonumber(block.ebredrives) or 0) + 1
   local carried = {'ebentry', block.ebentry or '', 'ebredrives', string.format('%.0f', redrives)}
-  if block.ebrest then carried[5], carried[6] = 'ebrest', block.ebrest end
+  for _, name in ipairs({'ebreplayed', 'ebrest'}) do
+    if block[name] then
+      carried[#carried + 1] = name
+      carried[#carried + 1] = block[name]
+    end
+  end
   for _, value in ipairs(carried) do copy[#copy + 1] = value end
   return copy
 end

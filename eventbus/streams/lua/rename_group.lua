@@ -3,7 +3,7 @@
 -- KEYS  1 the topic's stream   2 the set of groups   then of the old name   3 its private stream   4 its parked copies
 --       5 their due times   6 its dead letters   7 its members   8 its types   9 its hash   and of the new name
 --       10 its private stream   11 its parked copies   12 their due times   13 its dead letters   14 its members
---       15 its types   16 its hash
+--       15 its types   16 its hash   and the replay   17 of the old name   18 of the new one
 -- ARGV  1 the old name   2 the new name   3 a new random token   4 milliseconds of a lease, where none is stored
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries in the private stream; parked
 --       copies}. What came of it: 1 renamed (by this call, or by one with the same token), 2 there is no such group,
@@ -80,6 +80,7 @@ end
 rename(6, 13)
 rename(8, 15)
 rename(9, 16)
+rename(17, 18)
 redis.call('HSET', KEYS[16], 'token', ARGV[3])
 redis.call('HDEL', KEYS[16], 'begun', 'begunat')
 redis.call('SADD', KEYS[2], ARGV[2])
