@@ -14,7 +14,8 @@ from eventbus import BackendRefused, ConfigurationError, Context, EventBus, NotF
 from eventbus.admin import Admin, Filter, Lag
 from eventbus.delivery import split
 from eventbus.events import encode
-from eventbus.streams import Address, Connections, keys
+from eventbus.streams import Address, Connections, Group, keys
+from eventbus.streams.replays import ReplayCommands
 from eventbus.testing import running
 from tests.support.commands import Command
 from tests.support.events import OrderCreated
@@ -326,6 +327,18 @@ async def test_two_who_replay_one_range_at_once_copy_it_once(connections, redis_
         found = await asyncio.gather(*(admin.replay("orders", "charge", from_="0") for admin in (one, two)))
     assert [each.copied for each in found] == [900, 900]
     assert await copied(raw) == ids(900)
+
+
+async def test_who_begins_second_finds_the_first(connections, redis_client):
+    """Both saw that nothing stood there: the look and the note are two steps, the note looks again."""
+    async with Admin(connections) as admin:
+        commands = ReplayCommands(admin._wire, Group("orders", "charge"))
+        first, second = [{"id": name, "copied": "0"} for name in ("one", "two")]
+        assert await commands.begin(first, instead_of="")
+        assert not await commands.begin(second, instead_of="")
+        assert (await commands.noted())["id"] == "one"
+        assert await commands.begin(second, instead_of="one")
+        assert (await commands.noted())["id"] == "two"
 
 
 async def test_a_command_that_is_killed_goes_on_where_it_was(redis_client, redis_url, raw, tmp_path):

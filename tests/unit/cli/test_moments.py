@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from eventbus import ConfigurationError
-from eventbus.cli.moments import parse_beginning, parse_span
+from eventbus.cli.moments import id_or_time, parse_beginning, parse_span
 
 NOW = 1_000_000.0
 
@@ -71,3 +71,18 @@ def test_a_span_is_seconds():
     for text in ("", "7", "d", "-1d", "1 d"):
         with pytest.raises(ConfigurationError, match="--max-age .* give a span of time"):
             parse_span(text, "--max-age")
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1763709419123-4", "1763709419123-4"),
+        ("5", "5"),
+        ("1970-01-01T00:00:01.123Z", datetime(1970, 1, 1, 0, 0, 1, 123_000, UTC)),
+        ("1000000s", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("99999d", datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_an_id_stays_one_and_all_else_is_a_time(text, moment):
+    """As the end of a range they differ: a time means all of its millisecond."""
+    assert id_or_time(text, "--to", NOW) == moment

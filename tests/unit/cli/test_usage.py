@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from eventbus.cli.app import app
 
-COMMANDS = ("run", "publish", "tail", "info", "pending", "trim")
+COMMANDS = ("run", "publish", "tail", "info", "pending", "trim", "replay")
 FAMILIES = {"dead": ("list", "show", "redrive", "discard", "export"), "groups": ("list", "rename", "abandon")}
 EVERY = [*COMMANDS, *(f"{family} {command}" for family, commands in FAMILIES.items() for command in commands)]
 REFUSING = "redis://u:secret@127.0.0.1:1"

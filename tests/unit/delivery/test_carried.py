@@ -12,7 +12,7 @@ from eventbus.delivery import Carried, split
 from eventbus.delivery.carried import FRESH, MOST
 from eventbus.streams.packing import MOST_VALUES, REST, packed
 
-FULL = Carried(entry="1700-3", attempts=2, crashes=1, hops=3, hopped=1_700_000_000_123, redrives=4)
+FULL = Carried(entry="1700-3", attempts=2, crashes=1, hops=3, hopped=1_700_000_000_123, redrives=4, replayed=True)
 
 names = st.sampled_from([b"ebentry", b"ebattempts", b"ebcrashes", b"ebhops", b"ebrest", b"ebreason", b"type", b"data", b""]) | st.binary(
     max_size=6
@@ -27,6 +27,7 @@ carrieds = st.builds(
     hops=numbers,
     hopped=numbers,
     redrives=numbers,
+    replayed=st.booleans(),
 )
 
 
@@ -48,7 +49,7 @@ def test_the_block_is_written_in_one_order_and_leaves_out_what_is_zero():
     assert Carried(entry="1-0").fields() == [b"ebentry", b"1-0"]
     assert FULL.fields() == [
         *(b"ebentry", b"1700-3", b"ebattempts", b"2", b"ebcrashes", b"1"),
-        *(b"ebhops", b"3", b"ebhopped", b"1700000000123", b"ebredrives", b"4"),
+        *(b"ebhops", b"3", b"ebhopped", b"1700000000123", b"ebredrives", b"4", b"ebreplayed", b"1"),
     ]
 
 

@@ -14,6 +14,7 @@ def test_every_key_is_spelled_as_the_protocol_says():
     assert keys.group("test:orders", "charge") == "{test:orders}:group:charge"
     assert keys.groups("test:orders") == "{test:orders}:groups"
     assert keys.members("test:orders", "charge") == "{test:orders}:members:charge"
+    assert keys.replay("test:orders", "charge") == "{test:orders}:replay:charge"
 
 
 def test_what_belongs_to_the_stream_of_a_priority_begins_with_its_name():
@@ -46,5 +47,6 @@ def slot_of(key):
 def test_all_keys_of_a_stream_share_its_hash_slot_and_no_two_are_the_same(stream, group):
     """One script may touch them all in a cluster."""
     found = [stream, keys.retry(stream, group), keys.group(stream, group), keys.groups(stream), keys.members(stream, group)]
+    found.append(keys.replay(stream, group))
     assert {slot_of(key) for key in found} == {stream}
     assert len(set(found)) == len(found)
