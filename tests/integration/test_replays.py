@@ -90,10 +90,10 @@ async def place(client, group="charge"):
     return found["last-delivered-id"], found["pending"], found.get("entries-read")
 
 
-async def interrupted(admin, *, rate):
-    """A replay of everything that was cancelled after its first step."""
+async def interrupted(admin, *, rate, from_="0"):
+    """A replay that was cancelled after its first step."""
     began = asyncio.Event()
-    task = asyncio.create_task(admin.replay("orders", "charge", from_="0", rate=rate, progress=lambda _: began.set()))
+    task = asyncio.create_task(admin.replay("orders", "charge", from_=from_, rate=rate, progress=lambda _: began.set()))
     await began.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -297,7 +297,10 @@ async def test_a_replay_that_was_done_is_not_done_again_unless_it_is_meant(admin
     assert (again.repeated, again.copied, again.until) == (True, first.copied, "3-0")
     assert await copied(raw) == ids(3)
     assert 80_000 < await redis_client.ttl(REPLAY) <= 86_400
-    assert (await admin.replay("orders", "charge", from_="2-0")).copied == 2
+    assert (await admin.replay("orders", "charge", from_="2-0", dry_run=True)).copied == 2
+    await interrupted(admin, rate=0.1, from_="2-0")
+    assert await redis_client.ttl(REPLAY) == -1  # what is unfinished is not forgotten
+    assert (await admin.resume_replay("orders", "charge")).copied == 2
     assert (await admin.replay("orders", "charge", from_="2-0", anew=True)).copied == 2
     assert await copied(raw) == [*ids(3), *ids(2, 2), *ids(2, 2)]
 
