@@ -14,10 +14,12 @@ delivery: its entry id, with an `r` before it in the group's private stream.
              that the publisher made beyond the first, on ok and unknown)
     run      a handler: g n id e at a (attempt) sum (the payload's checksum held); invoke before its first line, ok or
              fail (with why) after its last: a process that is killed in between leaves an invoke alone
+             (replayed: it comes from a replay)
     read     XREADGROUP: g, at [places; on ok], k [delivery counts]; invoke before it is sent
     claim recover promote   further ways of getting entries: g, at [places that came], k, on ok; s when it was sent, where
              that is some time ago (of a read, too)
     ack move drop mark beat   scripts about entries in hand: g, at [places], on move: to and got (what became of each)
+    replay   g begin until [ids in the topic]; on ok also copied pending resumed cut, and until as far as it went
     start ready exit   a process: of, and for exit its code
     fault    kind (see `troubles.py`), of (a process, or a place such as w1), invoke at its begin and ok at its end
     stall    a process's event loop did not turn from `since` to t: its own observation

@@ -261,6 +261,8 @@ class Rig:
         flat = [part for pair in letter.items() for part in pair]
         about = {"n": number_of(flat), "id": letter.get(b"id", b"").decode(), "e": letter[b"ebentry"].decode()}
         counts = {name: letter.get(f"eb{name}".encode(), b"0").decode() for name in ("attempts", "crashes", "deliveries")}
+        if b"ebreplayed" in letter:
+            about["replayed"] = True
         self.history.write("dead", "ok", g=group, **about, reason=letter[b"ebreason"].decode(), **counts)
 
     # -- watching

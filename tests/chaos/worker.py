@@ -146,6 +146,8 @@ class _Worker:
             "e": ctx.entry_id,
             "at": place(delivery.entry_id, private=delivery.private),
         }
+        if ctx.replayed:
+            about["replayed"] = True
         self._points.passing("handler.before")
         damage = {} if intact(event) else {"sum": False}
         self._history.write("run", "invoke", **about, id=ctx.id, a=ctx.attempt, **damage)

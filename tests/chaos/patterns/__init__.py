@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from tests.chaos.patterns.pattern import Pattern
+from tests.chaos.patterns.replay import Replay
 
-PATTERNS: Final[dict[str, Pattern]] = {}
+PATTERNS: Final[dict[str, Pattern]] = {"replay": Replay()}
 """By name, in the order of their runs."""
 
 PLAIN: Final = Pattern()
