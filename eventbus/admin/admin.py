@@ -208,7 +208,7 @@ class Admin:
             What was copied stays so; calling again, or `resume_replay`, goes on behind it.
         Redis cost:
             Some ten commands, then a script for 200 entries copied, and one every 50 ms while it waits. With `dry_run` a
-            script for 5,000 entries looked at.
+            script for 2,000 entries looked at.
         """
         wanted, pace = Range.of(from_, to), Pace(rate, ahead)
         replays = self._replays(topic, group, priority)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STEP_BYTES: Final = 4 << 20
 """Bytes after which a step leaves the rest to the next call, so that nobody waits long behind it."""
 
-LOOK_STEP: Final = 5_000
+LOOK_STEP: Final = 2_000
 """Entries one look reads inside the server, payloads included, which does nothing else meanwhile."""
 
 KEPT: Final = 86_400.0

@@ -30,6 +30,7 @@ from eventbus import (
     Topic,
     Value,
 )
+from eventbus.admin import Replayed
 from eventbus.testing import running
 
 if TYPE_CHECKING:
@@ -196,6 +197,23 @@ async def failing() -> None:
     except BackendUnavailable as error:
         assert_type(error.event_id, str | None)
         assert_type(error.maybe_executed, bool)
+
+
+async def replaying() -> None:
+    found = await bus.admin.replay(
+        "orders", "charge", from_="0", to=datetime.now(UTC), rate=50, progress=lambda so_far: print(so_far.copied)
+    )
+    assert_type(found, Replayed)
+    assert_type((found.copied, found.incomplete, found.cut), tuple[int, bool, tuple[str, str] | None])
+    assert_type(await bus.admin.resume_replay(Topic("orders"), "charge", ahead=None), Replayed)
+    assert_type(await bus.admin.unfinished_replay("orders", "charge"), Replayed | None)
+    await bus.admin.replay("orders", "charge", from_=1763709419)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.admin.replay("orders", "charge")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+@bus.subscribe(OrderCreated)
+async def knows_a_replay(_: OrderCreated, ctx: Context) -> None:
+    assert_type(ctx.replayed, bool)
 
 
 async def tested() -> None:
