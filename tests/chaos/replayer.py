@@ -30,7 +30,7 @@ RATE: Final = 400.0
 
 PAUSE: Final = 0.05
 
-SECOND_CALL: Final = 0.05
+SECOND_CALL: Final = 0.15
 """Seconds between the two calls of the planted bug."""
 
 

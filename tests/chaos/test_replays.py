@@ -35,7 +35,12 @@ def kinds(*records):
     return set(checker.verdict().complaints.counts)
 
 
-GOOD = [asked(), ran("1-0", "r1-0"), ran("2-0", "r1-1"), ran("3-0", "r1-2"), done(3)]
+def acked(*at):
+    return rec("ack", at=list(at))
+
+
+RAN = [asked(), ran("1-0", "r1-0"), ran("2-0", "r1-1"), ran("3-0", "r1-2"), done(3)]
+GOOD = [*RAN, acked("r1-0", "r1-1", "r1-2", "r5-0")]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,8 @@ GOOD = [asked(), ran("1-0", "r1-0"), ran("2-0", "r1-1"), ran("3-0", "r1-2"), don
         ([*GOOD, ran("2-0", "r1-1")], set()),  # one copy, run twice: at least once
         ([*GOOD, moved("r1-1"), ran("2-0", "r5-0")], set()),  # retried, or released
         ([*GOOD, moved("r1-1", how="unknown"), ran("2-0", "r5-0")], set()),
+        ([*RAN, ran("2-0", "r5-0"), acked("r5-0")], set()),  # whoever ran it first was killed: it may have moved it
+        ([*RAN, ran("2-0", "r5-0"), ran("2-0", "r6-0"), acked("r5-0", "r6-0")], {"twice"}),
         ([*GOOD, ran("2-0", "r5-0")], {"twice"}),
         ([*GOOD, moved("r1-1", how="fail"), ran("2-0", "r5-0")], {"twice"}),
         ([*GOOD, moved("r1-0"), ran("2-0", "r5-0")], {"twice"}),
