@@ -47,7 +47,8 @@ class Replays:
 
     A copy has an id of its own in the group's private stream, and so has each copy of it that is retried or released. So
     of one entry as many ids may run as it was copied (once, where a replay of the group covers it) and as such ids were
-    moved; a process that was killed may have moved what nobody noted as acknowledged. And of a replay that is done as many entries ran as it says it copied.
+    moved; a process that was killed may have moved what nobody noted as acknowledged. And of a replay that is done as many
+    entries ran as it says it copied.
     """
 
     complaints: Complaints = field(default_factory=Complaints)

@@ -29,7 +29,7 @@ SECOND: Final = "replay cursor in a second call"
 REPLAYER: Final = "r0"
 """The place of the process that replays."""
 
-LIVES: Final = (0.3, 1.5)
+LIVES: Final = (0.5, 2.0)
 """Seconds that a replayer lives, from and to, before it is killed or cut off."""
 
 ODDS: Final = {
@@ -50,7 +50,7 @@ def _no_bus(bus: type) -> type:
 
 def _killed_replayer(scenarios: Scenarios) -> Order:
     """Nothing happens but that the replayer is killed."""
-    return scenarios.order(replace(scenarios.times(0.0, 0.01), pattern="replay", rate=500), 7)
+    return scenarios.order(replace(scenarios.times(0.0, 0.01), pattern="replay", rate=500), 12)
 
 
 class Replay(Pattern):
