@@ -150,7 +150,7 @@ class EventBus(Subscribes, Publishes):
 
     @property
     def consumers(self) -> tuple[Consumer, ...]:
-        """What consumes now, one per subscription; empty while the bus only publishes."""
+        """What consumes now, one per subscription, and per priority of its topic; empty while the bus only publishes."""
         return tuple(shift.consumer for shift in self._runtime.shifts) if self._runtime else ()
 
     @property

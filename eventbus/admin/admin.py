@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from eventbus.admin.dead_letters import DeadLetters
+from eventbus.admin.describing import describe, edge, summarise
 from eventbus.admin.group_changes import abandon, rename
-from eventbus.admin.groups import STREAM, describe_groups, kind_of, list_pending
+from eventbus.admin.groups import STREAM, kind_of, list_pending
 from eventbus.admin.ranges import Range
-from eventbus.admin.records import DeadGroup, Entry, PendingInfo, ServerInfo, TopicInfo, TopicSummary
+from eventbus.admin.records import DeadGroup, PendingInfo, ServerInfo, TopicInfo, TopicSummary
 from eventbus.admin.replays import AHEAD, Pace, Replays
-from eventbus.admin.replies import glob_escaped, pairs, seconds_since, text
+from eventbus.admin.replies import glob_escaped, text
 from eventbus.admin.trimming import check_limits, plan
-from eventbus.errors import BackendRefused, ConfigurationError, NotFound
+from eventbus.errors import ConfigurationError, NotFound
 from eventbus.events import NORMAL, Topic, check_name
-from eventbus.streams import Group, Wire, keys, server_time, trim
+from eventbus.streams import Group, Wire, keys, known_levels, server_time, trim
 from eventbus.streams.probe import parse_info
 
 if TYPE_CHECKING:
@@ -64,9 +66,16 @@ class Admin:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
-    def stream(self, topic: str | Topic) -> str:
-        """The stream of a topic."""
-        return self._prefix + Topic.of(topic).name
+    def stream(self, topic: str | Topic, priority: str = NORMAL) -> str:
+        """The stream of a topic, or of one of its priorities."""
+        return keys.level(self._prefix + Topic.of(topic).name, check_name("priority", priority))
+
+    async def priorities(self, topic: str | Topic) -> tuple[str, ...]:
+        """The priorities of a topic, the most urgent first; none for a topic of one stream.
+
+        Every process that knows them writes them down within `claim_interval`. One command.
+        """
+        return await known_levels(self._wire, self.stream(topic)) or Topic.of(topic).priorities
 
     def no_topic(self, topic: str | Topic) -> NotFound:
         """What to raise where a topic is not there, with the stream that was looked for."""
@@ -80,37 +89,34 @@ class Admin:
     async def topics(self) -> list[TopicSummary]:
         """List the topics that have or had a group of eventbus, by name.
 
-        A topic that was only published to is not found here: its stream looks like any other.
+        A topic with priorities stands once for each of them. One that was only published to is not found here: its stream
+        looks like any other.
 
         Redis cost:
-            A SCAN over the whole database and a TIME, then five commands a topic.
+            A SCAN over the whole database and a TIME, then six commands a topic, and five more for each priority.
         """
-        now = await server_time(self._wire)
-        return [await self._summary(stream, now) for stream in sorted(await self._streams())]
+        now, found = await server_time(self._wire), list[TopicSummary]()
+        for stream in sorted(await self._streams()):
+            topic = stream[len(self._prefix) :]
+            for priority in await known_levels(self._wire, stream) or (NORMAL,):
+                found.append(await summarise(self._wire, keys.level(stream, priority), topic, priority, now))
+        return found
 
     async def topic(self, topic: str | Topic) -> TopicInfo | None:
-        """Describe one topic, or answer None where there is no such stream.
+        """Describe one topic with all its priorities, or answer None where there is no such stream.
 
         Redis cost:
-            Eight commands, and nine a group; where the server does not know a group's lag, up to 21
-            XRANGEs of 500 entries, payloads included, to count it.
+            Nine commands, and nine a group; where the server does not know a group's lag, up to 21
+            XRANGEs of 500 entries, payloads included, to count it. The same again for each priority.
         """
-        stream = self.stream(topic)
-        if await kind_of(self._wire, stream) == "none":
-            return None
-        now = await server_time(self._wire)
-        ours = {text(name) for name in await self._wire.one("SMEMBERS", keys.groups(stream))}
-        groups = await describe_groups(self._wire, stream, ours, now=now)
-        return TopicInfo(
-            topic=stream[len(self._prefix) :],
-            stream=stream,
-            length=await self._wire.one("XLEN", stream),
-            first=await self._edge(stream, now, newest=False),
-            last=await self._edge(stream, now, newest=True),
-            memory=await self._memory(stream),
-            groups=groups,
-            lost_groups=tuple(sorted(ours - {group.name for group in groups})),
-        )
+        stream, name, now = self.stream(topic), Topic.of(topic).name, await server_time(self._wire)
+        found = await describe(self._wire, stream, name, NORMAL, now)
+        others = [each for each in await self.priorities(topic) if each != NORMAL]
+        levels = [await describe(self._wire, keys.level(stream, each), name, each, now) for each in others]
+        there = tuple(each for each in levels if each is not None)
+        if found is None and there:  # nothing without a priority was ever published, and nobody consumes the topic
+            found = TopicInfo(name, stream, 0, None, None, None, (), ())
+        return None if found is None else replace(found, levels=there)
 
     async def pending(self, topic: str | Topic, group: str, *, consumer: str | None = None, count: int = 100) -> list[PendingInfo] | None:
         """List what was given to a group's consumers and is not settled, or answer None: no such group.
@@ -119,37 +125,49 @@ class Admin:
             topic: The topic.
             group: The group.
             consumer: Only what this consumer holds.
-            count: Most entries of each of the two streams.
+            count: Most entries of each stream.
 
         Returns:
-            The topic's stream first, then the group's private retry stream where there is one.
+            The topic's stream first, then the group's private retry stream where there is one; both for each of the
+            topic's priorities.
         """
-        stream = self.stream(topic)
-        private = keys.retry(stream, check_name("group", group))
-        found = await list_pending(self._wire, stream, group, retry=False, consumer=consumer, count=count)
-        if found is None:
-            return None
-        retrying = await list_pending(self._wire, private, group, retry=True, consumer=consumer, count=count)
-        return [found] if retrying is None else [found, retrying]
+        found: list[PendingInfo] = []
+        for level, priority in await self._groups(topic, group):
+            for retry in (False, True):
+                source = level.source(private=retry)
+                each = await list_pending(self._wire, source, group, retry=retry, consumer=consumer, count=count, priority=priority)
+                if each is None:
+                    break
+                found.append(each)
+        return found or None
 
     # -- dead letters, groups, trimming
 
-    def dead_letters(self, topic: str | Topic, group: str) -> DeadLetters:
-        """The dead letters of a group: to list, show, redrive, discard and export."""
-        return DeadLetters(self._wire, self._group(topic, group), topic=Topic.of(topic).name)
+    def dead_letters(self, topic: str | Topic, group: str, *, priority: str = NORMAL) -> DeadLetters:
+        """The dead letters of a group: to list, show, redrive, discard and export.
+
+        Args:
+            topic: The topic.
+            group: The group.
+            priority: At which of the topic's priorities: each has dead letters of its own, which are redriven there.
+                Default "normal".
+        """
+        return DeadLetters(self._wire, self._group(topic, group, priority), topic=Topic.of(topic).name)
 
     async def dead_letter_groups(self, topic: str | Topic) -> list[DeadGroup]:
-        """Name the groups of a topic that have dead letters, abandoned ones included.
+        """Name the groups of a topic that have dead letters, abandoned ones included, for each of its priorities.
 
         Redis cost:
-            A SCAN over the whole database, then three commands a group.
+            A SCAN over the whole database for each priority, then three commands a group.
         """
-        stream, now, found = self.stream(topic), await server_time(self._wire), list[DeadGroup]()
-        head = keys.dead(stream, "")
-        for key in sorted(await self._scan(f"{glob_escaped(head)}*", STREAM)):
-            oldest, newest = [await self._edge(key, now, newest=newest) for newest in (False, True)]
-            if oldest is not None and newest is not None:
-                found.append(DeadGroup(key.removeprefix(head), await self._wire.one("XLEN", key), oldest, newest))
+        now, found = await server_time(self._wire), list[DeadGroup]()
+        for priority in await self.priorities(topic) or (NORMAL,):
+            head = keys.dead(self.stream(topic, priority), "")
+            for key in sorted(await self._scan(f"{glob_escaped(head)}*", STREAM)):
+                oldest, newest = [await edge(self._wire, key, now, newest=newest) for newest in (False, True)]
+                if oldest is not None and newest is not None:
+                    number = await self._wire.one("XLEN", key)
+                    found.append(DeadGroup(key.removeprefix(head), number, oldest, newest, priority))
         return found
 
     async def replay(
@@ -239,21 +257,24 @@ class Admin:
     async def rename_group(self, topic: str | Topic, old: str, new: str) -> None:
         """Give a group another name: the new one begins where the old one stands.
 
-        Its dead letters, declared types and lease move along. Rename it in the program as well, and stop every
-        member first: one that is only paused would make the old group anew when it wakes, from the beginning.
+        At all priorities of the topic. Its dead letters, declared types and lease move along. Rename it in the program as
+        well, and stop every member first: one that is only paused would make the old group anew when it wakes, from the
+        beginning.
 
         Raises:
             NotFound: There is no such group.
             GroupInUse: A member lives, or it has entries pending, parked or in its retry stream; or the new
-                name is taken, or the group is another program's. Nothing was changed.
+                name is taken, or the group is another program's. Nothing was changed, unless it says otherwise.
 
         Redis cost:
-            One script.
+            One command and one script; of a topic with priorities two scripts for each of them.
         """
-        await rename(self._wire, Topic.of(topic).name, self._group(topic, old), self._group(topic, new))
+        check_name("group", new)
+        pairs = [(each, Group(each.stream, new)) for each, _ in await self._groups(topic, old)]
+        await rename(self._wire, Topic.of(topic).name, pairs)
 
     async def abandon_group(self, topic: str | Topic, group: str, *, dry_run: bool = False) -> Owed:
-        """Give up a group that nobody serves, so that it does not hold back trimming any more.
+        """Give up a group that nobody serves, so that it does not hold back trimming any more, at all priorities of the topic.
 
         Its dead letters stay, everything else of it is removed, entries that were never handled included. A
         group of this name that is served again begins as a new one; a process that was only paused would make
@@ -270,12 +291,13 @@ class Admin:
         Raises:
             NotFound: There is no such group.
             GroupInUse: A member lives, or the group is another program's, or Redis refuses writes (`maxmemory`):
-                heartbeats are refused then, and nobody can tell who lives. Nothing was changed.
+                heartbeats are refused then, and nobody can tell who lives. Nothing was changed, unless it says otherwise.
 
         Redis cost:
-            Two scripts.
+            One command, and two scripts for each priority.
         """
-        return await abandon(self._wire, Topic.of(topic).name, self._group(topic, group), dry_run=dry_run)
+        groups = [each for each, _ in await self._groups(topic, group)]
+        return await abandon(self._wire, Topic.of(topic).name, groups, dry_run=dry_run)
 
     async def trim(
         self,
@@ -286,6 +308,7 @@ class Admin:
         hard: bool = False,
         exact: bool = False,
         dry_run: bool = False,
+        priority: str = NORMAL,
     ) -> Trimmed:
         """Remove old entries of a topic that every group has settled.
 
@@ -298,6 +321,7 @@ class Admin:
             exact: To the entry; else whole nodes of the stream, which is far cheaper and leaves up to a node (100
                 entries by default) too many.
             dry_run: Only say what an exact trim would remove.
+            priority: Of which of the topic's priorities; `priorities` names them. Default "normal".
 
         Raises:
             NotFound: There is no such topic.
@@ -307,7 +331,7 @@ class Admin:
             A script; exact: one for 10,000 entries removed. With `dry_run` one for 10,000 entries counted.
         """
         check_limits(max_len, max_age)
-        stream = self.stream(topic)
+        stream = self.stream(topic, priority)
         if await kind_of(self._wire, stream) == "none":
             raise self.no_topic(topic)
         if dry_run:
@@ -318,17 +342,21 @@ class Admin:
         declared, wanted = Topic.of(topic), check_name("priority", priority or NORMAL)
         if declared.priorities and (priority is None or priority not in declared.priorities):
             raise ConfigurationError(f"topic {declared.name!r}, priority {priority!r}: say which is replayed, of {declared.priorities}")
-        stream = keys.level(self.stream(declared), wanted)
-        return Replays(self._wire, Group(stream, check_name("group", group)), topic=declared.name)
+        return Replays(self._wire, self._group(declared, group, wanted), topic=declared.name)
 
-    def _group(self, topic: str | Topic, group: str) -> Group:
-        return Group(self.stream(topic), check_name("group", group))
+    def _group(self, topic: str | Topic, group: str, priority: str = NORMAL) -> Group:
+        return Group(self.stream(topic, priority), check_name("group", group))
+
+    async def _groups(self, topic: str | Topic, group: str) -> list[tuple[Group, str]]:
+        """A group as it stands at each priority of its topic."""
+        check_name("group", group)
+        return [(self._group(topic, group, priority), priority) for priority in await self.priorities(topic) or (NORMAL,)]
 
     # -- the ends of a topic, the clock
 
-    async def last_id(self, topic: str | Topic) -> str:
+    async def last_id(self, topic: str | Topic, priority: str = NORMAL) -> str:
         """The id of the newest entry, `0-0` where there is none: from here on everything is new."""
-        rows = await self._wire.one("XREVRANGE", self.stream(topic), "+", "-", "COUNT", 1)
+        rows = await self._wire.one("XREVRANGE", self.stream(topic, priority), "+", "-", "COUNT", 1)
         return rows[0][0].decode() if rows else "0-0"
 
     async def now(self) -> float:
@@ -349,29 +377,3 @@ class Admin:
             found.update(map(text, names))
             if cursor == b"0":
                 return found
-
-    async def _summary(self, stream: str, now: int) -> TopicSummary:
-        name = stream[len(self._prefix) :]
-        if await kind_of(self._wire, stream) != STREAM:
-            return TopicSummary(name, None, None, None, 0, 0)
-        rows = [pairs(row) for row in await self._wire.one("XINFO", "GROUPS", stream)]
-        return TopicSummary(
-            topic=name,
-            length=await self._wire.one("XLEN", stream),
-            last=await self._edge(stream, now, newest=True),
-            memory=await self._memory(stream),
-            groups=len(rows),
-            pending=sum(row["pending"] for row in rows),
-        )
-
-    async def _edge(self, stream: str, now: int, *, newest: bool) -> Entry | None:
-        command = ("XREVRANGE", stream, "+", "-") if newest else ("XRANGE", stream, "-", "+")
-        rows = await self._wire.one(*command, "COUNT", 1)
-        return Entry(rows[0][0].decode(), seconds_since(rows[0][0].decode(), now)) if rows else None
-
-    async def _memory(self, stream: str) -> int | None:
-        try:
-            used: int | None = await self._wire.one("MEMORY", "USAGE", stream)
-        except BackendRefused:
-            return None  # managed Redis may not allow it; everything else is still worth showing
-        return used

@@ -91,7 +91,7 @@ class Census:
         self._clock = clock
         self._taken = _NOTHING
         self._refused: set[str] = set()
-        self._unknown: set[tuple[str, str]] = set()
+        self._unknown: set[tuple[str, str, str | None]] = set()
 
     @property
     def groups(self) -> tuple[GroupCensus, ...]:
@@ -134,7 +134,7 @@ class Census:
             BackendUnavailable: No answer; the last numbers stay until they are stale.
         """
         groups: list[GroupCensus] = []
-        unserved: dict[tuple[str, str], Unserved] = {}
+        unserved: dict[tuple[str, str, str | None], Unserved] = {}
         subscriptions = self._consumed()
         announced = bool(subscriptions)
         for subscription in subscriptions:
@@ -149,20 +149,20 @@ class Census:
                 self._say_refused(subscription, error)
                 continue
             if counted:
-                self._say_lag(counted)
+                self._say_lag(counted, str(subscription))
                 groups.append(counted)
-            unserved |= {(each.topic, each.group): each for each in others}
+            unserved |= {(each.topic, each.group, each.priority): each for each in others}
         self._taken = _Taken(self._clock(), tuple(groups), tuple(unserved.values()))
         return announced
 
-    def _say_lag(self, counted: GroupCensus) -> None:
+    def _say_lag(self, counted: GroupCensus, name: str) -> None:
         """Say once that a lag has become unknown; Redis forgets it when an entry is deleted that nobody was given."""
-        place = (counted.topic, counted.group)
+        place = (counted.topic, counted.group, counted.priority)
         if counted.lag.exact:
             self._unknown.discard(place)
         elif place not in self._unknown:
             self._unknown.add(place)
-            _log.warning("the lag of %s/%s is unknown: Redis does not say, and it is more than %d", *place, counted.lag.entries)
+            _log.warning("the lag of %s is unknown: Redis does not say, and it is more than %d", name, counted.lag.entries)
 
     def _say_refused(self, subscription: Subscription, error: BackendRefused) -> None:
         if str(subscription) not in self._refused:

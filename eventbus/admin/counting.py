@@ -38,6 +38,7 @@ class GroupCensus:
         due: Those of them whose time has come.
         dead_letters: Its dead letters.
         cut: Entries a hard cap cut before it had settled them, ever.
+        priority: At which priority of the topic; None where it has none.
     """
 
     topic: str
@@ -51,6 +52,7 @@ class GroupCensus:
     due: int
     dead_letters: int
     cut: int
+    priority: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,13 @@ class Unserved:
         topic: The topic.
         group: The group.
         seconds: How long ago any consumer of it last gave a sign.
+        priority: At which priority of the topic; None where it has none.
     """
 
     topic: str
     group: str
     seconds: float
+    priority: str | None = None
 
 
 async def count_group(wire: Wire, subscription: Subscription, now: int) -> GroupCensus | None:
@@ -111,6 +115,7 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         due=due,
         dead_letters=dead,
         cut=cut,
+        priority=subscription.priority,
     )
 
 
@@ -118,4 +123,4 @@ async def find_unserved(wire: Wire, subscription: Subscription) -> list[Unserved
     """Name the other groups of a topic that nobody has served for a day; not those of which no heartbeat is known."""
     found = await silences(wire, subscription.stream)
     others = {group: silent for group, silent in found.items() if group != subscription.group and silent is not None}
-    return [Unserved(subscription.topic, group, silent) for group, silent in others.items() if silent >= UNSERVED]
+    return [Unserved(subscription.topic, group, silent, subscription.priority) for group, silent in others.items() if silent >= UNSERVED]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from eventbus.admin.lag import LAG_LIMIT
 from eventbus.admin.pacing import persistently
 from eventbus.admin.records import Lag
-from eventbus.errors import GroupInUse, NotFound
+from eventbus.errors import AdminError, GroupInUse, NotFound
 from eventbus.streams import group_admin
 from eventbus.streams.group_admin import Abandoned, Abandoning, Renamed, Renaming
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventbus.streams import Group
     from eventbus.streams.scripts import Caller
 
@@ -38,10 +41,42 @@ class Owed:
     dead: int
 
 
-async def rename(wire: Caller, topic: str, old: Group, new: Group) -> None:
-    """Rename a group; see `Admin.rename_group`."""
+async def rename(wire: Caller, topic: str, pairs: Sequence[tuple[Group, Group]]) -> None:
+    """Rename a group, which stands on each stream of its topic; see `Admin.rename_group`.
+
+    Args:
+        wire: Where to send it.
+        topic: The topic's name.
+        pairs: The group and what it is to be, on each stream.
+    """
     token = token_hex(8)
-    answer, _ = await persistently(lambda: group_admin.rename_group(wire, old, new, token=token))
+    for done, (old, new) in enumerate(await _renamable(wire, topic, pairs)):
+        answer, _ = await persistently(partial(group_admin.rename_group, wire, old, new, token=token))
+        try:
+            _check_renamed(answer, topic, old, new)
+        except AdminError as error:
+            raise _partly(error, done) from None
+
+
+async def _renamable(wire: Caller, topic: str, pairs: Sequence[tuple[Group, Group]]) -> Sequence[tuple[Group, Group]]:
+    """Where the group stands. Each is looked at first: what keeps one from being renamed keeps all of them."""
+    if len(pairs) == 1:
+        return pairs
+    there: list[tuple[Group, Group]] = []
+    for old, new in pairs:
+        answer = await group_admin.rename_group(wire, old, new, token="", look_only=True)
+        if answer.result is not Renaming.MISSING:
+            _check_renamed(answer, topic, old, new)
+            there.append((old, new))
+    return there or pairs[:1]
+
+
+def _partly(error: AdminError, done: int) -> AdminError:
+    """Of a topic with priorities, something came between the look and the change."""
+    return type(error)(f"{error}; at {done} other priorities of the topic it is done: the same call goes on") if done else error
+
+
+def _check_renamed(answer: Renamed, topic: str, old: Group, new: Group) -> None:
     where = f"group {old.name!r} of topic {topic!r}"
     match answer.result:
         case Renaming.RENAMED:
@@ -66,16 +101,29 @@ def _in_the_way(answer: Renamed) -> str:
     return f"it owes entries ({owed}), which would stay behind; let its service finish them, then stop it"
 
 
-async def abandon(wire: Caller, topic: str, group: Group, *, dry_run: bool) -> Owed:
-    """Give up a group; see `Admin.abandon_group`."""
+async def abandon(wire: Caller, topic: str, groups: Sequence[Group], *, dry_run: bool) -> Owed:
+    """Give up a group, which stands on each stream of its topic; see `Admin.abandon_group`."""
     # Looked at first: when the answer of the second call is lost, this is what it owed.
-    before = _checked(await group_admin.abandon_group(wire, group, limit=LAG_LIMIT + 1, look_only=True), topic, group)
+    looks = [(group, await group_admin.abandon_group(wire, group, limit=LAG_LIMIT + 1, look_only=True)) for group in groups]
+    there = [(group, look) for group, look in looks if look.result is not Abandoning.MISSING] or looks[:1]
+    before = [(group, _checked(look, topic, group)) for group, look in there]
     if dry_run:
-        return before
-    answer, again = await persistently(lambda: group_admin.abandon_group(wire, group, limit=LAG_LIMIT + 1))
-    if again and answer.result is Abandoning.MISSING:
-        return before
-    return _checked(answer, topic, group)
+        return _sum([owed for _, owed in before])
+    found: list[Owed] = []
+    for group, owed in before:
+        answer, again = await persistently(partial(group_admin.abandon_group, wire, group, limit=LAG_LIMIT + 1))
+        try:
+            found.append(owed if again and answer.result is Abandoning.MISSING else _checked(answer, topic, group))
+        except AdminError as error:
+            raise _partly(error, len(found)) from None
+    return _sum(found)
+
+
+def _sum(found: Sequence[Owed]) -> Owed:
+    unread = [owed.unread for owed in found if owed.unread is not None]
+    lag = Lag(sum(each.entries for each in unread), exact=all(each.exact for each in unread)) if len(unread) == len(found) else None
+    counts = {name: sum(getattr(owed, name) for owed in found) for name in ("pending", "retry", "parked", "dead")}
+    return Owed(unread=lag, **counts)
 
 
 def _checked(answer: Abandoned, topic: str, group: Group) -> Owed:

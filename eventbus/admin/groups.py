@@ -106,7 +106,9 @@ def _joined(topic: dict[str, dict[str, Any]], private: dict[str, dict[str, Any]]
     return tuple(infos)
 
 
-async def list_pending(wire: Wire, source: str, group: str, *, retry: bool, consumer: str | None, count: int) -> PendingInfo | None:
+async def list_pending(
+    wire: Wire, source: str, group: str, *, retry: bool, consumer: str | None, count: int, priority: str
+) -> PendingInfo | None:
     """List what is pending for a group in one stream; None where the stream has no such group."""
     only = () if consumer is None else (consumer,)
     try:
@@ -119,4 +121,4 @@ async def list_pending(wire: Wire, source: str, group: str, *, retry: bool, cons
     if consumer is not None:
         total = sum(int(number) for name, number in shares or () if text(name) == consumer)
     entries = tuple(PendingEntry(each.decode(), text(who), idle / 1000, n) for each, who, idle, n in rows)
-    return PendingInfo(source, retry, total, entries)
+    return PendingInfo(source, retry, total, entries, priority)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eventbus.events import NORMAL
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
@@ -103,6 +105,8 @@ class TopicInfo:
         memory: Bytes of the stream's key, or None where the server does not say.
         groups: Its groups.
         lost_groups: Groups that eventbus made and that Redis does not have any more.
+        priority: Whose stream it is: "normal" for the topic's own.
+        levels: The streams of its other priorities, the most urgent first; empty for a topic of one stream.
     """
 
     topic: str
@@ -113,6 +117,8 @@ class TopicInfo:
     memory: int | None
     groups: tuple[GroupInfo, ...]
     lost_groups: tuple[str, ...]
+    priority: str = NORMAL
+    levels: tuple[TopicInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,7 @@ class TopicSummary:
         memory: Bytes of the stream's key, or None where the server does not say.
         groups: How many groups it has.
         pending: Entries of the topic pending in all of them.
+        priority: Whose stream it is: "normal" for the topic's own.
     """
 
     topic: str
@@ -134,6 +141,7 @@ class TopicSummary:
     memory: int | None
     groups: int
     pending: int
+    priority: str = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +187,14 @@ class PendingInfo:
         retry: Whether it is the group's private retry stream.
         total: How many entries are pending, those of all consumers or of the one asked about.
         entries: The first of them, by id.
+        priority: The priority it belongs to.
     """
 
     stream: str
     retry: bool
     total: int
     entries: tuple[PendingEntry, ...]
+    priority: str = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +206,11 @@ class DeadGroup:
         dead: How many.
         oldest: The first of them.
         newest: The last.
+        priority: At which priority of the topic.
     """
 
     group: str
     dead: int
     oldest: Entry
     newest: Entry
+    priority: str = NORMAL

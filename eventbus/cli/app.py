@@ -15,7 +15,7 @@ from eventbus.cli.groups import groups
 from eventbus.cli.info import show_topic, show_topics
 from eventbus.cli.loops import run_loop
 from eventbus.cli.moments import parse_beginning, parse_span
-from eventbus.cli.options import Output, OutputOption, Prefix, PrefixForBus, Url, UrlForBus
+from eventbus.cli.options import Output, OutputOption, Prefix, PrefixForBus, Priority, Url, UrlForBus
 from eventbus.cli.payloads import make_event
 from eventbus.cli.pending import show_pending
 from eventbus.cli.publish import publish as publish_event
@@ -24,6 +24,7 @@ from eventbus.cli.run import Run, run_here, run_in_workers, run_reloading
 from eventbus.cli.serving import Place
 from eventbus.cli.tail import tail as tail_topic
 from eventbus.errors import ConfigurationError
+from eventbus.events import NORMAL
 from eventbus.observe import LogFormat, LogLevel
 
 app = typer.Typer(
@@ -122,6 +123,7 @@ def tail(
         typer.Option("--from", metavar="ID|TIME|AGO", help="Where to begin. Default: what comes from now on."),
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N entries.")] = None,
+    priority: Priority = NORMAL,
     url: Url = None,
     prefix: Prefix = "",
     output: OutputOption = Output.TABLE,
@@ -135,12 +137,13 @@ def tail(
     eventbus tail orders --from 0
 
     Each line: time, entry id, type, event id, key, data. Control characters are shown escaped. When Redis is
-    lost it says so, waits, and goes on after the last entry it showed.
+    lost it says so, waits, and goes on after the last entry it showed. Of a topic with priorities it shows one, by default
+    what was published without any.
     """  # noqa: D301 - click reads the character, not the escape
     with reported():
         beginning = None if begin is None else parse_beginning(begin)
         try:
-            run_loop(tail_topic(topic, url=url, prefix=prefix, beginning=beginning, count=count, output=output))
+            run_loop(tail_topic(topic, priority=priority, url=url, prefix=prefix, beginning=beginning, count=count, output=output))
         except KeyboardInterrupt:
             raise typer.Exit(Code.OK) from None  # the way to end it
 
@@ -205,6 +208,7 @@ def trim(
     exact: Annotated[bool, typer.Option("--exact", help="To the entry; else whole nodes of some 100, far cheaper.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what an exact trim would remove.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    priority: Priority = NORMAL,
     url: Url = None,
     prefix: Prefix = "",
     output: OutputOption = Output.TABLE,
@@ -231,6 +235,7 @@ def trim(
                 exact=exact,
                 dry_run=dry_run,
                 yes=yes,
+                priority=priority,
                 url=url,
                 prefix=prefix,
                 output=output,

@@ -10,9 +10,10 @@ from eventbus.cli.dead_letters import Wanted, Where, count_groups, count_letters
 from eventbus.cli.dead_letters import discard as discard_letters
 from eventbus.cli.exits import EPILOG, reported
 from eventbus.cli.loops import run_loop
-from eventbus.cli.options import Output, OutputOption, Prefix, Url
+from eventbus.cli.options import Output, OutputOption, Prefix, Priority, Url
 from eventbus.delivery import Reason
 from eventbus.errors import ConfigurationError
+from eventbus.events import NORMAL
 
 dead = typer.Typer(
     help="Dead letters: what a group could not handle. List, show, redrive, discard, export.",
@@ -51,6 +52,7 @@ def list_(
     count: Annotated[int, typer.Option(min=1, metavar="N", help="Most dead letters to list.")] = 100,
     after: Annotated[str | None, typer.Option(metavar="ID", help="Go on after this one.")] = None,
     total: Annotated[bool, typer.Option("--total", help="Only say how many there are.")] = False,
+    priority: Priority = NORMAL,
     url: Url = None,
     prefix: Prefix = "",
     output: OutputOption = Output.TABLE,
@@ -66,6 +68,7 @@ def list_(
     REASON: attempts (the retries are spent), rejected (the handler said so), never (an exception that is not
     retried), crashes (its process died too often), undecodable, newer (nobody knows its version), unhandled
     (nobody who knows its type took it for a day), trimmed (a tombstone: the entry was cut before it was handled).
+    Each priority of a topic has dead letters of its own: --priority chooses, and what the others have is said.
     No payload is shown, and no exception's message, which may quote one: `eventbus dead show` does.
     """  # noqa: D301 - click reads the character, not the escape
     with reported():
@@ -75,7 +78,7 @@ def list_(
                 raise ConfigurationError(f"dead list: name the group as well, as in: eventbus dead list {topic} GROUP")
             run_loop(count_groups(topic, url=url, prefix=prefix, output=output))
             return
-        where = Where(topic, group, url, prefix, output)
+        where = Where(topic, group, url, prefix, output, priority)
         run_loop(count_letters(where, wanted) if total else list_letters(where, wanted, count=count, newest=newest, after=after))
 
 
@@ -85,6 +88,7 @@ def show(
     group: GroupArgument,
     dead_id: Annotated[str | None, typer.Argument(metavar="ID", show_default=False, help="Default: the newest.")] = None,
     *,
+    priority: Priority = NORMAL,
     url: Url = None,
     prefix: Prefix = "",
     output: OutputOption = Output.TABLE,
@@ -97,7 +101,7 @@ def show(
     eventbus dead show orders charge --output json
     """  # noqa: D301 - as above
     with reported():
-        run_loop(show_letter(Where(topic, group, url, prefix, output), dead_id))
+        run_loop(show_letter(Where(topic, group, url, prefix, output, priority), dead_id))
 
 
 @dead.command("redrive", epilog=EPILOG)
@@ -115,6 +119,7 @@ def redrive_(
     rate: Annotated[float | None, typer.Option(metavar="N", help="Most dead letters a second. Default: no limit.")] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
+    priority: Priority = NORMAL,
     url: Url = None,
     prefix: Prefix = "",
     output: OutputOption = Output.TABLE,
@@ -132,7 +137,7 @@ def redrive_(
     """  # noqa: D301 - as above
     with reported():
         wanted = Wanted(tuple(ids or ()), every, type_, error, reason, since, until)
-        run_loop(redrive(Where(topic, group, url, prefix, output), wanted, rate=rate, dry_run=dry_run, yes=yes))
+        run_loop(redrive(Where(topic, group, url, prefix, output, priority), wanted, rate=rate, dry_run=dry_run, yes=yes))
 
 
 @dead.command(epilog=EPILOG)
@@ -149,6 +154,7 @@ def discard(
     until: Until = None,
     dry_run: DryRun = False,
     yes: Yes = False,
+    priority: Priority = NORMAL,
     url: Url = None,
     prefix: Prefix = "",
     output: OutputOption = Output.TABLE,
@@ -162,7 +168,7 @@ def discard(
     """  # noqa: D301 - as above
     with reported():
         wanted = Wanted(tuple(ids or ()), every, type_, error, reason, since, until)
-        run_loop(discard_letters(Where(topic, group, url, prefix, output), wanted, dry_run=dry_run, yes=yes))
+        run_loop(discard_letters(Where(topic, group, url, prefix, output, priority), wanted, dry_run=dry_run, yes=yes))
 
 
 @dead.command("export", epilog=EPILOG)
@@ -176,6 +182,7 @@ def export_(
     reason: ReasonOption = None,
     since: Since = None,
     until: Until = None,
+    priority: Priority = NORMAL,
     url: Url = None,
     prefix: Prefix = "",
 ) -> None:
@@ -191,4 +198,4 @@ def export_(
     """  # noqa: D301 - as above
     with reported():
         wanted = Wanted(tuple(ids or ()), False, type_, error, reason, since, until)  # noqa: FBT003 - in its order
-        run_loop(export(Where(topic, group, url, prefix, Output.JSON), wanted))
+        run_loop(export(Where(topic, group, url, prefix, Output.JSON, priority), wanted))

@@ -17,8 +17,9 @@ from eventbus.cli.entries import as_document
 from eventbus.cli.exits import Code, say
 from eventbus.cli.moments import parse_beginning
 from eventbus.cli.options import Output, administered
-from eventbus.cli.render import NOTHING, document, line, seconds, size, table
+from eventbus.cli.render import NOTHING, document, line, seconds, size, table, with_priority
 from eventbus.errors import ConfigurationError, NotFound
+from eventbus.events import NORMAL
 from eventbus.observe import escaped_json
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class Where:
     url: str | None
     prefix: str
     output: Output
+    priority: str = NORMAL
+
+    def __str__(self) -> str:
+        """As a sentence names it."""
+        level = "" if self.priority == NORMAL else f", priority {self.priority!r}"
+        return f"group {self.group!r} on topic {self.topic!r}{level}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +116,12 @@ async def count_groups(topic: str, *, url: str | None, prefix: str, output: Outp
         for each in found:
             document({"topic": topic, **asdict(each)})
     elif found:
+        levels = any(each.priority != NORMAL for each in found)
         rows = [(each.group, each.dead, f"{seconds(each.oldest.age)} ago", f"{seconds(each.newest.age)} ago") for each in found]
-        table(("GROUP", "DEAD", "OLDEST", "NEWEST"), rows)
+        table(
+            with_priority(("GROUP", "DEAD", "OLDEST", "NEWEST"), levels),
+            (with_priority(row, levels, each.priority) for row, each in zip(rows, found, strict=True)),
+        )
     else:
         line(f"no group of topic {topic} has dead letters")
 
@@ -147,7 +158,7 @@ async def show_letter(where: Where, dead_id: str | None) -> None:
     async with _room(where) as (_, dead):
         entry = await (dead.latest() if dead_id is None else dead.show(dead_id))
     if entry is None:
-        raise NotFound(f"there is no dead letter{f' {dead_id}' if dead_id else ''} of group {where.group!r} on topic {where.topic!r}")
+        raise NotFound(f"there is no dead letter{f' {dead_id}' if dead_id else ''} of {where}")
     if where.output is Output.JSON:
         document({**described(entry, where.topic), "event": _event(entry)})
     else:
@@ -161,7 +172,7 @@ async def redrive(where: Where, wanted: Wanted, *, rate: float | None, dry_run: 
         which = wanted.ids or await wanted.filter(admin)
         total = await dead.count() if wanted.every and not wanted.filtered else None
         if total and not dry_run:
-            confirm(f"all {total} dead letters of group {where.group!r} on topic {where.topic!r} will be handled again", yes=yes)
+            confirm(f"all {total} dead letters of {where} will be handled again", yes=yes)
         progress = Progress("redriven", len(wanted.ids) or total)
         try:
             found = await dead.redrive(which, rate=rate, dry_run=dry_run, progress=lambda so_far: progress(so_far.done))
@@ -182,7 +193,7 @@ async def discard(where: Where, wanted: Wanted, *, dry_run: bool, yes: bool) -> 
         which = wanted.ids or await wanted.filter(admin)
         found = await dead.discard(which, dry_run=True)
         if found.done and not dry_run:
-            confirm(f"{_count(found.done)} of group {where.group!r} on topic {where.topic!r} will be deleted for good", yes=yes)
+            confirm(f"{_count(found.done)} of {where} will be deleted for good", yes=yes)
             progress = Progress("discarded", found.done)
             found = await dead.discard(which, progress=lambda so_far: progress(so_far.done))
     if where.output is Output.JSON:
@@ -206,13 +217,22 @@ async def export(where: Where, wanted: Wanted) -> None:
 @asynccontextmanager
 async def _room(where: Where) -> AsyncGenerator[tuple[Admin, DeadLetters]]:
     async with administered(where.url, where.prefix) as admin:
-        dead = admin.dead_letters(where.topic, where.group)
+        dead = admin.dead_letters(where.topic, where.group, priority=where.priority)
         if not await dead.known():
             raise NotFound(
-                f"there is no group {where.group!r} of eventbus on topic {where.topic!r}, nor dead letters of one: "
+                f"there is no {where} of eventbus, nor dead letters of one: "
                 f"`eventbus groups list {where.topic}` and `eventbus dead list {where.topic}` name them"
             )
         yield admin, dead
+        await _name_others(admin, where)
+
+
+async def _name_others(admin: Admin, where: Where) -> None:
+    """Say where else the group has dead letters: each priority has its own."""
+    for priority in await admin.priorities(where.topic):
+        dead = admin.dead_letters(where.topic, where.group, priority=priority)
+        if priority != where.priority and (number := await dead.count()):
+            say(f"{_count(number)} more of the group at priority {priority!r}: --priority {priority}")
 
 
 def _moment(beginning: Beginning | None, now: float) -> datetime | None:
@@ -245,6 +265,7 @@ def _show(entry: DeadEntry, where: Where) -> None:
     letter = entry.letter
     facts = {
         "dead letter": f"{letter.id}  of group {where.group} on topic {where.topic}",
+        "priority": "" if where.priority == NORMAL else where.priority,
         "reason": letter.reason,
         "failed": letter.failed,
         "error": letter.error,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from eventbus.cli.asking import confirm
 from eventbus.cli.exits import say
 from eventbus.cli.options import Output, administered
-from eventbus.cli.render import NOTHING, document, line, seconds, table
+from eventbus.cli.render import NOTHING, document, line, seconds, table, with_priority
+from eventbus.events import NORMAL
 from eventbus.streams import UNSERVED
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ async def list_groups(topic: str | None, *, url: str | None, prefix: str, output
     """List the groups of a topic, or of all topics that have any."""
     async with administered(url, prefix) as admin:
         names = [each.topic for each in await admin.topics()] if topic is None else [topic]
-        found = [info for name in names if (info := await admin.topic(name)) is not None]
-        if topic is not None and not found:
+        topics = [info for name in dict.fromkeys(names) if (info := await admin.topic(name)) is not None]
+        if topic is not None and not topics:
             raise admin.no_topic(topic)
+    found = [level for info in topics for level in (info, *info.levels)]
     if output is Output.JSON:
         for info in found:
             _documents(info)
@@ -68,21 +70,25 @@ async def trim(
     exact: bool,
     dry_run: bool,
     yes: bool,
+    priority: str,
     url: str | None,
     prefix: str,
     output: Output,
 ) -> None:
-    """Remove old entries of a topic."""
+    """Remove old entries of a topic, or of one of its priorities."""
     async with administered(url, prefix) as admin:
         if hard and not dry_run and not yes:
-            planned = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=True, dry_run=True)
+            planned = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=True, dry_run=True, priority=priority)
             if planned.unsettled:
                 confirm(f"{planned.unsettled} entries of topic {topic!r} that are not handled by every group will be lost", yes=yes)
-        found = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=hard, exact=exact, dry_run=dry_run)
+        found = await admin.trim(topic, max_len=max_len, max_age=max_age, hard=hard, exact=exact, dry_run=dry_run, priority=priority)
+        others = [each for each in await admin.priorities(topic) if each != priority]
     if output is Output.JSON:
-        document({"topic": topic, "dry_run": dry_run, **asdict(found)})
+        document({"topic": topic, "priority": priority, "dry_run": dry_run, **asdict(found)})
     else:
-        _show_trimmed(topic, found, dry_run=dry_run)
+        _show_trimmed(topic if priority == NORMAL else f"{topic} ({priority})", found, dry_run=dry_run)
+    if others:
+        say(f"the other priorities of the topic are streams of their own: --priority {', --priority '.join(others)}")
     if found.missing:
         names = ", ".join(found.missing)
         say(f"lost groups stop trimming: {names}; start a service that serves them, or: eventbus groups abandon {topic} GROUP")
@@ -99,18 +105,19 @@ def _show_trimmed(topic: str, found: Trimmed, *, dry_run: bool) -> None:
 
 def _documents(info: TopicInfo) -> None:
     for group in info.groups:
-        document({"topic": info.topic, "lost": False, **asdict(group)})
+        document({"topic": info.topic, "priority": info.priority, "lost": False, **asdict(group)})
     for name in info.lost_groups:
-        document({"topic": info.topic, "lost": True, "name": name})
+        document({"topic": info.topic, "priority": info.priority, "lost": True, "name": name})
 
 
 def _table(found: list[TopicInfo]) -> None:
-    rows = [_row(info.topic, group) for info in found for group in info.groups]
+    levels = any(info.priority != NORMAL for info in found)
+    rows = [with_priority(_row(info.topic, group), levels, info.priority) for info in found for group in info.groups]
     if rows:
-        table(COLUMNS, rows)
+        table(with_priority(COLUMNS, levels), rows)
     for info in found:
         for name in info.lost_groups:
-            line(f"lost  topic {info.topic}  group {name}: eventbus made it, and Redis does not have it any more")
+            line(f"lost  topic {_where(info)}  group {name}: eventbus made it, and Redis does not have it any more")
     if not rows and not any(info.lost_groups for info in found):
         line("no groups")
 
@@ -127,9 +134,13 @@ def _warn(info: TopicInfo) -> None:
         if group.ours and not group.living and (group.served is None or group.served >= UNSERVED):
             since = "ever, as far as is known" if group.served is None else f"for {seconds(group.served)}"
             say(
-                f"nobody has served group {group.name!r} of topic {info.topic!r} {since}; it holds back trimming: "
+                f"nobody has served group {group.name!r} of topic {_where(info)!r} {since}; it holds back trimming: "
                 f"start its service, or: eventbus groups abandon {info.topic} {group.name}"
             )
+
+
+def _where(info: TopicInfo) -> str:
+    return info.topic if info.priority == NORMAL else f"{info.topic} ({info.priority})"
 
 
 def _owed(owed: Owed) -> str:

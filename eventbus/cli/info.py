@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from eventbus.cli.options import Output, administered
-from eventbus.cli.render import NOTHING, document, line, seconds, size, table
+from eventbus.cli.render import NOTHING, document, line, seconds, size, table, with_priority
+from eventbus.events import NORMAL
 
 if TYPE_CHECKING:
     from eventbus.admin import GroupInfo, ServerInfo, TopicInfo, TopicSummary
@@ -22,7 +23,9 @@ async def show_topics(*, url: str | None, prefix: str, output: Output) -> None:
         return
     line(_server(server))
     if topics:
-        table(("TOPIC", "ENTRIES", "GROUPS", "PENDING", "NEWEST", "MEMORY"), map(_summary, topics))
+        levels = any(each.priority != NORMAL for each in topics)
+        columns = with_priority(("TOPIC", "ENTRIES", "GROUPS", "PENDING", "NEWEST", "MEMORY"), levels)
+        table(columns, (with_priority(_summary(each), levels, each.priority) for each in topics))
     else:
         line("no topic has a group; one that was only published to is shown by: eventbus info TOPIC")
 
@@ -38,16 +41,21 @@ async def show_topic(topic: str, *, url: str | None, prefix: str, output: Output
         document({"server": server, **asdict(found)})
         return
     _show(found, server)
+    for level in found.levels:
+        line("")
+        line(f"priority {level.priority}")
+        _show(level)
 
 
-def _show(found: TopicInfo, server: ServerInfo) -> None:
+def _show(found: TopicInfo, server: ServerInfo | None = None) -> None:
     named = "" if found.stream == found.topic else f"  (stream {found.stream})"
     line(f"topic   {found.topic}{named}")
     line(f"length  {found.length}")
     line(f"first   {_edge(found.first)}")
     line(f"last    {_edge(found.last)}")
     line(f"memory  {size(found.memory)}")
-    line(_server(server))
+    if server is not None:
+        line(_server(server))
     for name in found.lost_groups:
         line(f"lost    group {name}: eventbus made it, and Redis does not have it any more")
     if not found.groups:

@@ -41,6 +41,10 @@ PrefixForBus: TypeAlias = Annotated[
     str,
     typer.Option("--prefix", show_default=False, metavar="TEXT", help="Put before every topic's name. Default EVENTBUS_PREFIX."),
 ]
+Priority: TypeAlias = Annotated[
+    str,
+    typer.Option("--priority", metavar="NAME", help="Which of the topic's priorities, where it has any."),
+]
 OutputOption: TypeAlias = Annotated[
     Output,
     typer.Option("--output", help="For people, or JSON: every line of the output is one complete document."),

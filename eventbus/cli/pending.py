@@ -9,6 +9,7 @@ from eventbus.cli.exits import say
 from eventbus.cli.options import Output, administered
 from eventbus.cli.render import document, line, seconds, table
 from eventbus.errors import NotFound
+from eventbus.events import NORMAL
 
 if TYPE_CHECKING:
     from eventbus.admin import PendingInfo
@@ -23,7 +24,7 @@ async def show_pending(topic: str, group: str, *, url: str | None, prefix: str, 
     if output is Output.JSON:
         for info in found:
             for entry in info.entries:
-                document({"stream": info.stream, **asdict(entry)})
+                document({"stream": info.stream, "priority": info.priority, **asdict(entry)})
     else:
         _show(found)
     for info in found:
@@ -32,12 +33,13 @@ async def show_pending(topic: str, group: str, *, url: str | None, prefix: str, 
             say(f"{more} more are pending in {info.stream}: --count {info.total} shows them all")
 
 
+def _stream(info: PendingInfo) -> str:
+    kind = "retry" if info.retry else "topic"
+    return kind if info.priority == NORMAL else f"{kind} ({info.priority})"
+
+
 def _show(found: list[PendingInfo]) -> None:
-    rows = [
-        ("retry" if info.retry else "topic", entry.id, entry.consumer, seconds(entry.idle), entry.deliveries)
-        for info in found
-        for entry in info.entries
-    ]
+    rows = [(_stream(info), entry.id, entry.consumer, seconds(entry.idle), entry.deliveries) for info in found for entry in info.entries]
     if rows:
         table(("STREAM", "ENTRY", "CONSUMER", "IDLE", "DELIVERIES"), rows)
     else:

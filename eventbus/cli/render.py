@@ -53,18 +53,23 @@ def size(value: int | None) -> str:
     return f"{value} B" if unit == "B" else f"{number:.1f} {unit}"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def table(columns: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
     """Print a table to standard output. Numbers stand right; control characters are escaped."""
     filled = list(rows)
     made = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = bool(filled) and all(str(row[index]).removesuffix("+").isdigit() for row in filled)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        made.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
     for row in filled:
         made.add_row(*(Text(escaped(str(cell))) for cell in row))
     # A Console of its own each time: standard output may be another one by now (tests, pipes).
     terminal = sys.stdout.isatty()
     Console(file=sys.stdout, width=None if terminal else _PIPED_WIDTH, highlight=False).print(made)
+
+
+def with_priority(row: Sequence[object], levels: bool, priority: object = "PRIORITY") -> tuple[object, ...]:  # noqa: FBT001 - see its uses
+    """A row of a table, the head by default, with the priority behind its first column where there is any."""
+    return (row[0], priority, *row[1:]) if levels else tuple(row)
 
 
 def line(text: str) -> None:

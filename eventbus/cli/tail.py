@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from eventbus.streams import Connections
 
 
-async def tail(topic: str, *, url: str | None, prefix: str, beginning: Beginning | None, count: int | None, output: Output) -> None:
-    """Show the entries of a topic as they come, until `count` of them were shown."""
+async def tail(
+    topic: str, *, priority: str, url: str | None, prefix: str, beginning: Beginning | None, count: int | None, output: Output
+) -> None:
+    """Show the entries of a topic, or of one of its priorities, as they come, until `count` of them were shown."""
     async with connected(url) as connections:
-        after = await _begin(connections, topic, prefix, beginning)
-        follower = Follower(connections, prefix + topic, after)
+        after, stream = await _begin(connections, topic, priority, prefix, beginning)
+        follower = Follower(connections, stream, after)
         if output is Output.TABLE:
             line(HEAD)
         try:
@@ -34,13 +36,15 @@ async def tail(topic: str, *, url: str | None, prefix: str, beginning: Beginning
             await follower.close()
 
 
-async def _begin(connections: Connections, topic: str, prefix: str, beginning: Beginning | None) -> str:
-    """The id to read after, found once, so that nothing written from now on is passed over."""
+async def _begin(connections: Connections, topic: str, priority: str, prefix: str, beginning: Beginning | None) -> tuple[str, str]:
+    """The id to read after, found once, so that nothing written from now on is passed over; and the stream."""
     async with Admin(connections, prefix=prefix) as admin:
-        last = await admin.last_id(topic)
+        last, stream = await admin.last_id(topic, priority), admin.stream(topic, priority)
+        if others := [each for each in await admin.priorities(topic) if each != priority]:
+            say(f"only priority {priority!r} is shown; the topic has others, too: {', '.join(others)}")
         if last == "0-0":
             say(f"{topic!r} has no entries yet; waiting for the first")
-        return last if beginning is None else beginning.after(await admin.now())
+        return last if beginning is None else beginning.after(await admin.now()), stream
 
 
 async def _follow(follower: Follower, count: int | None, output: Output) -> None:

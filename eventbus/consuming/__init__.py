@@ -3,6 +3,7 @@
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.consumer import Consumer
 from eventbus.consuming.counts import Counts
+from eventbus.consuming.levels import Slots, levels
 from eventbus.consuming.rooms import Rooms
 
-__all__ = ["Alone", "Consumer", "Counts", "Rooms"]
+__all__ = ["Alone", "Consumer", "Counts", "Rooms", "Slots", "levels"]

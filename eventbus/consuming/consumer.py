@@ -14,11 +14,15 @@ from eventbus.consuming.counts import Counts
 from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
+from eventbus.events import NORMAL
 from eventbus.streams import Connections, Group, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from eventbus.consuming.executors import Executors
+    from eventbus.consuming.levels import Slots
+    from eventbus.consuming.work import Work
     from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams import Backlog
 
@@ -42,7 +46,9 @@ class Consumer:
         publish: What contexts publish with.
         state: What the bus's lifespan yielded.
         besides: The bus's other groups, which have no heartbeat while they all begin.
+        consumers: How many consumers the process has, which share what may be in hand. Default 1.
         alone: The process's place for entries at their last allowed start.
+        slots: The handlers that it shares with the topic's other priorities; None for handlers of its own.
         observers: Told about each run of a handler.
         rooms: What it is put together from.
     """
@@ -58,21 +64,24 @@ class Consumer:
         publish: PublishEvent,
         state: Any,
         besides: Collection[str] = (),
+        consumers: int = 1,
         alone: Alone | None = None,
+        slots: Slots | None = None,
         observers: Sequence[Observer] = (),
         rooms: Rooms | None = None,
     ) -> None:
         rooms = rooms or Rooms()
+        priority = subscription.priority or NORMAL
         self.subscription = subscription
         self.counts = counts = Counts()
         self._wire = wire
-        prefetch = Prefetch(subscription.concurrency, subscription.prefetch, MOST_BYTES // (len(besides) + 1))
+        prefetch = Prefetch(subscription.concurrency, subscription.prefetch, MOST_BYTES // (consumers + 1))
         self.in_hand = in_hand = rooms.in_hand(prefetch.limit(0, 0.0), subscription.concurrency)
         group = Group(subscription.stream, subscription.group)
         self.commands = rooms.group(wire, group, name)
         entries = rooms.entries(wire, group, name)
         self._reader = rooms.reader(connections, group, name)
-        work = rooms.work()
+        work, executors = _own(rooms) if slots is None else _shared(rooms, slots, priority)
         self.membership = membership = rooms.membership(subscription, settings, self.commands, in_hand, counts, besides=besides)
         self._intake = intake = rooms.intake(subscription, in_hand, work, counts)
         recovery = rooms.recovery(entries, membership, in_hand, intake, counts)
@@ -105,9 +114,9 @@ class Consumer:
             alone=alone or Alone(),
             left=self.claimer.hurry,
         )
-        self.executors = rooms.executors(
+        self.executors = executors(
             subscription=subscription,
-            around=Surroundings(subscription.topic, subscription.group, publish, state),
+            around=Surroundings(subscription.topic, subscription.group, publish, state, priority),
             work=work,
             gate=gate,
             finish=self._finish,
@@ -259,3 +268,12 @@ class Consumer:
                 counts.newer += 1
             case _:
                 return
+
+
+def _own(rooms: Rooms) -> tuple[Work, type[Executors]]:
+    return rooms.work(), rooms.executors
+
+
+def _shared(rooms: Rooms, slots: Slots, priority: str) -> tuple[Work, type[Executors]]:
+    """Those of one priority, whose handlers are also the others'."""
+    return rooms.level_work(slots, priority), rooms.level_executors

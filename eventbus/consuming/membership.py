@@ -60,6 +60,8 @@ class Membership:
         self._member = _member(subscription, settings)
         self._lease_said = settings.lease
         self.about = {"topic": subscription.topic, "group": subscription.group}
+        if subscription.priority is not None:
+            self.about["priority"] = subscription.priority
         self.token = ""
         self.lease = settings.lease
 

@@ -11,6 +11,7 @@ from eventbus.consuming.fetcher import Fetcher
 from eventbus.consuming.gate import Gate
 from eventbus.consuming.in_hand import InHand
 from eventbus.consuming.intake import Intake
+from eventbus.consuming.levels import LevelExecutors, LevelWork
 from eventbus.consuming.membership import Membership
 from eventbus.consuming.mover import Mover
 from eventbus.consuming.promoter import Promoter
@@ -28,6 +29,7 @@ class Rooms:
     entries: type[EntryCommands] = EntryCommands
     reader: type[GroupReader] = GroupReader
     work: type[Work] = Work
+    level_work: type[LevelWork] = LevelWork
     in_hand: type[InHand] = InHand
     intake: type[Intake] = Intake
     membership: type[Membership] = Membership
@@ -35,6 +37,7 @@ class Rooms:
     fetcher: type[Fetcher] = Fetcher
     gate: type[Gate] = Gate
     executors: type[Executors] = Executors
+    level_executors: type[LevelExecutors] = LevelExecutors
     beat: type[Beat] = Beat
     claimer: type[Claimer] = Claimer
     settler: type[Settler] = Settler

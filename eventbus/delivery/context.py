@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
+from eventbus.events import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +30,14 @@ class Surroundings:
         group: The group's name.
         publish: The bus's publish.
         state: What the bus's lifespan yielded.
+        priority: The priority they come from.
     """
 
     topic: str
     group: str
     publish: PublishEvent
     state: Any
+    priority: str = NORMAL
 
 
 def _written_at(entry_id: str) -> datetime:
@@ -80,6 +83,11 @@ class Context:
     def group(self) -> str:
         """The group that handles the event here."""
         return self._around.group
+
+    @property
+    def priority(self) -> str:
+        """The priority it was published with; "normal" on a topic that has none."""
+        return self._around.priority
 
     @property
     def entry_id(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal, TypeAlias, cast
@@ -89,3 +89,25 @@ def check_weights(value: object) -> None:
         raise ConfigurationError(
             f"""weights={value!r}: give {{"high": 6, "normal": 3, "low": 1}} for the topic's priorities, or "strict\""""
         )
+
+
+def weights_of(weights: Weights | None, priorities: Sequence[str], where: str) -> Weights | None:
+    """How the priorities of a topic share the handlers; None where it has none.
+
+    Args:
+        weights: What the subscription says; None for each twice as often as the next.
+        priorities: The topic's, the most urgent first.
+        where: The subscription, for messages.
+
+    Raises:
+        ConfigurationError: The weights do not name exactly the topic's priorities.
+    """
+    if not priorities:
+        if weights is not None:
+            raise ConfigurationError(f"{where}: weights={weights!r}, but the topic has no priorities: Topic(…, priorities=(…))")
+        return None
+    if weights is None:
+        return {name: 1 << place for place, name in enumerate(reversed(priorities))}
+    if weights != "strict" and set(weights) != set(priorities):
+        raise ConfigurationError(f"{where}: weights={weights!r}: give one for each of the topic's priorities: {', '.join(priorities)}")
+    return weights

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventbus.delivery.handlers import Handler, Invoke, Middleware, handler_name, inspect_handler, short_name
-from eventbus.delivery.patterns import Batch, Order, Weights, check_batch, check_weights, order_of, window_of
+from eventbus.delivery.patterns import Batch, Order, Weights, check_batch, check_weights, order_of, weights_of, window_of
 from eventbus.delivery.retry import Retry
 from eventbus.errors import ConfigurationError
 from eventbus.events import Event, Flat, Topic, check_name, descendants, info, is_count, is_seconds
@@ -137,7 +137,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A topic, a group, its handlers by event type, and how it is run."""
+    """A topic, a group, its handlers by event type, and how it is run.
+
+    Where the topic has priorities, each of them is consumed as a subscription of its own, with its `priority` and its stream.
+    """
 
     topic: str
     stream: str
@@ -154,6 +157,8 @@ class Subscription:
     broadcast: bool = False
     order: Order | None = None
     weights: Weights | None = None
+    priorities: tuple[str, ...] = ()
+    priority: str | None = None
 
     @property
     def types(self) -> dict[str, int]:
@@ -162,7 +167,8 @@ class Subscription:
 
     def __str__(self) -> str:
         """How it is called in logs."""
-        return f"{self.topic}/{self.group}"
+        level = "" if self.priority is None else f" ({self.priority})"
+        return f"{self.topic}/{self.group}{level}"
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -243,7 +249,7 @@ def compile_subscriptions(
             draft = drafts.setdefault((topic.name, group), _Draft(topic, Policy(), {}))
             draft.policy = draft.policy.merged(declaration.policy, where)
             _add_route(draft, Route(event_class, info(event_class).version, handler, invoke), where)
-    return tuple(_finish(group, draft, settings) for (_, group), draft in drafts.items())
+    return tuple(_finish(group, draft, settings, topics.register(draft.topic)) for (_, group), draft in drafts.items())
 
 
 def _concrete(declaration: Declaration) -> tuple[type[Event], ...]:
@@ -282,11 +288,12 @@ def _add_route(draft: _Draft, route: Route, where: str) -> None:
     )
 
 
-def _finish(group: str, draft: _Draft, settings: Settings) -> Subscription:
+def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> Subscription:
     policy, topic = draft.policy, draft.topic.name
     concurrency = policy.concurrency or settings.concurrency
-    _check_there(policy, draft.topic, f"group {group!r} on topic {topic!r}")
-    _check_foreign(policy.foreign, draft, f"group {group!r} on topic {topic!r}")
+    where = f"group {group!r} on topic {topic!r}"
+    _check_there(policy, where)
+    _check_foreign(policy.foreign, draft, where)
     return Subscription(
         topic=topic,
         stream=settings.prefix + topic,
@@ -302,14 +309,14 @@ def _finish(group: str, draft: _Draft, settings: Settings) -> Subscription:
         window=window_of(policy.idempotent or False),
         broadcast=bool(policy.broadcast),
         order=order_of(policy.ordered or False),
-        weights=policy.weights,
+        weights=weights_of(policy.weights, declared.priorities, where),
+        priorities=declared.priorities,
     )
 
 
-def _check_there(policy: Policy, topic: Topic, where: str) -> None:
+def _check_there(policy: Policy, where: str) -> None:
     """Refuse what is declared and not built yet."""
-    wanted = {name: getattr(policy, name) for name in ("batch", "idempotent", "broadcast", "ordered", "weights")}
-    wanted["priorities"] = topic.priorities
+    wanted = {name: getattr(policy, name) for name in ("batch", "idempotent", "broadcast", "ordered")}
     for name, value in wanted.items():
         if value:
             raise ConfigurationError(f"{where}: {name}={value!r} is not there yet")

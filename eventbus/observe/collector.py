@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from eventbus.observe.families import (
     FAMILIES,
+    PRIORITY,
     STUCK,
     Family,
     count_consumer,
@@ -121,14 +122,15 @@ def collector_of(registry: CollectorRegistry) -> BusCollector:
 
 def _metric(family: Family, values: Mapping[tuple[str, ...], float]) -> Metric:
     kind = CounterMetricFamily if family.counts else GaugeMetricFamily
-    metric = kind(family.name, family.help, labels=family.labels)
+    # A series with fewer values than there are names has no such label: a topic without priorities names none.
+    metric = kind(family.name, family.help, labels=(*family.labels, PRIORITY))
     for labels, value in sorted(values.items()):
         metric.add_metric(labels, value)
     return metric
 
 
 def _histogram(name: str, places: Mapping[Place, Times]) -> Metric:
-    metric = HistogramMetricFamily(name, HELP[name], labels=LABELS)
+    metric = HistogramMetricFamily(name, HELP[name], labels=(*LABELS, PRIORITY))
     for place, times in sorted(places.items()):
         metric.add_metric(place, buckets=times.buckets, sum_value=times.total)
     return metric

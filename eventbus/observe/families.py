@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from eventbus.streams import Wire
 
 GROUP: Final = ("topic", "group")
+PRIORITY: Final = "priority"
+"""A label behind all others, of topics that have priorities; series of other topics do not have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +149,13 @@ FAMILIES: Final = (
 
 def count_consumer(consumer: Consumer) -> Numbers:
     """What one consumer has counted."""
-    counts, place = consumer.counts, (consumer.subscription.topic, consumer.subscription.group)
+    counts, subscription = consumer.counts, consumer.subscription
+    place, level = (subscription.topic, subscription.group), _level(subscription.priority)
     dead = dict(counts.dead)  # one step of the interpreter: another thread asks while the event loop counts
-    found = _fields(OF_CONSUMERS, counts, place)
-    found |= {HANDLED.at(*place, outcome): getattr(counts, field) for field, outcome in OUTCOMES.items()}
-    found[HANDLED.at(*place, "dead_letter")] = sum(dead.values())
-    found |= {DEAD_LETTERS.at(*place, reason): number for reason, number in (dict.fromkeys(REASONS, 0) | dead).items()}
+    found = _fields(OF_CONSUMERS, counts, (*place, *level))
+    found |= {HANDLED.at(*place, outcome, *level): getattr(counts, field) for field, outcome in OUTCOMES.items()}
+    found[HANDLED.at(*place, "dead_letter", *level)] = sum(dead.values())
+    found |= {DEAD_LETTERS.at(*place, reason, *level): number for reason, number in (dict.fromkeys(REASONS, 0) | dead).items()}
     return found
 
 
@@ -173,7 +176,7 @@ def count_reconnects(wire: Wire) -> Numbers:
 
 def gauge_consumer(consumer: Consumer) -> Iterator[tuple[Series, int]]:
     """What one consumer does now."""
-    place = (consumer.subscription.topic, consumer.subscription.group)
+    place = (consumer.subscription.topic, consumer.subscription.group, *_level(consumer.subscription.priority))
     yield RUNNING.at(*place), consumer.executors.running
     yield IN_HAND.at(*place), len(consumer.in_hand)
 
@@ -181,13 +184,18 @@ def gauge_consumer(consumer: Consumer) -> Iterator[tuple[Series, int]]:
 def gauge_census(census: CensusView) -> Iterator[tuple[Series, float]]:
     """What groups owe, as this process counted it."""
     for group in census.groups:
-        yield LENGTH.at(group.topic), group.length
+        level = _level(group.priority)
+        yield LENGTH.at(group.topic, *level), group.length
         for family, read in OF_GROUPS:
             value = read(group)
             if value is not None:
-                yield family.at(group.topic, group.group), value
+                yield family.at(group.topic, group.group, *level), value
     for unserved in census.unserved:
-        yield UNSERVED.at(unserved.topic, unserved.group), unserved.seconds
+        yield UNSERVED.at(unserved.topic, unserved.group, *_level(unserved.priority)), unserved.seconds
+
+
+def _level(priority: str | None) -> tuple[str, ...]:
+    return () if priority is None else (priority,)
 
 
 def _fields(counted: Sequence[Counted], counts: object, place: tuple[str, ...]) -> dict[Series, int]:

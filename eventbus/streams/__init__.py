@@ -16,6 +16,7 @@ from eventbus.streams.entries import (
     RawEntry,
 )
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
+from eventbus.streams.levels import known_levels, note_levels
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
@@ -49,6 +50,8 @@ __all__ = [
     "Wire",
     "dangers",
     "keys",
+    "known_levels",
+    "note_levels",
     "pack",
     "probe",
     "server_time",

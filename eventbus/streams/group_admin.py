@@ -86,7 +86,7 @@ class Abandoned:
     dead: int
 
 
-async def rename_group(wire: Caller, old: Group, new: Group, *, token: str) -> Renamed:
+async def rename_group(wire: Caller, old: Group, new: Group, *, token: str, look_only: bool = False) -> Renamed:
     """Rename a group that is idle. One script; see `rename_group.lua`.
 
     Args:
@@ -94,9 +94,10 @@ async def rename_group(wire: Caller, old: Group, new: Group, *, token: str) -> R
         old: The group.
         new: Its new name, on the same stream.
         token: A new random token. A call that is sent again with the same one finds its work done.
+        look_only: Only say what would come of it.
     """
     names = (old.stream, keys.groups(old.stream), *_private(old), *_private(new), old.replay, new.replay)
-    code, living, *counts = await run_script(wire, "rename_group", names, (old.name, new.name, token, _UNKNOWN))
+    code, living, *counts = await run_script(wire, "rename_group", names, (old.name, new.name, token, _UNKNOWN, "1" if look_only else "0"))
     return Renamed(Renaming(code), _names(living), *map(int, counts))
 
 

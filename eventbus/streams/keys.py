@@ -73,6 +73,11 @@ def groups(stream: str) -> str:
     return f"{_of(stream)}:groups"
 
 
+def levels(stream: str) -> str:
+    """A sorted set: the priorities of the topic, by their urgency. Of the topic's own stream only."""
+    return f"{_of(stream)}:levels"
+
+
 def members(stream: str, group: str) -> str:
     """A hash of heartbeats: consumer name to JSON with `time`, `service`, `host`, `pid`, `lease`."""
     return f"{_of(stream)}:members:{group}"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from eventbus.errors import BackendRefused
-from eventbus.streams import UNSERVED, silences, trim
+from eventbus.events import NORMAL
+from eventbus.streams import UNSERVED, keys, note_levels, silences, trim
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -58,7 +59,8 @@ class Janitor:
     Survives:
         A lost group (other loops heal it). Anything else: `run` raises and is started again by the supervisor.
     Redis cost:
-        Every `claim_interval` two scripts a subscription, and an SMEMBERS and a script a topic.
+        Every `claim_interval` two scripts a subscription, and a ZRANGE, an SMEMBERS and a script a topic; of a topic with
+        priorities all but the ZRANGE for each of them.
     """
 
     def __init__(self, wire: Wire, settings: Settings, topics: Topics) -> None:
@@ -84,7 +86,8 @@ class Janitor:
             BackendRefused: It refused something: the first of it.
         """
         steps: list[Callable[[], Awaitable[object]]] = [partial(self._tidy, consumer) for consumer in self.consumers]
-        steps += [partial(self.trim, topic) for topic in self._wanted()]
+        steps += [partial(self._note_priorities, topic) for topic in self._topics if topic.priorities or self._consumes(topic)]
+        steps += [partial(self.trim, topic, each) for topic in self._wanted() for each in topic.priorities or (NORMAL,)]
         refusals: list[BackendRefused] = []
         for step in steps:
             try:
@@ -95,8 +98,24 @@ class Janitor:
             raise refusals[0]
 
     def _wanted(self) -> list[Topic]:
-        consumed = {consumer.subscription.topic for consumer in self.consumers}
-        return [topic for topic in self._topics if topic.name in consumed or topic.hard]
+        return [topic for topic in self._topics if topic.hard or self._consumes(topic)]
+
+    def _consumes(self, topic: Topic) -> bool:
+        return any(consumer.subscription.topic == topic.name for consumer in self.consumers)
+
+    async def _note_priorities(self, topic: Topic) -> None:
+        """Say which priorities a topic has, and name those whose events nobody reads here although they wait."""
+        stream = self._settings.prefix + topic.name
+        others = await note_levels(self._wire, stream, topic.priorities)
+        waiting = [name for name in others if await self._wire.one("XLEN", keys.level(stream, name))]
+        if waiting and self._consumes(topic) and self._may_say("priorities", topic.name):
+            _log.warning(
+                "topic %r has priorities that are not declared here, and whose events this process does not read: %s; "
+                "declare them: Topic(%r, priorities=(…))",
+                topic.name,
+                ", ".join(waiting),
+                topic.name,
+            )
 
     async def _tidy(self, consumer: Consumer) -> None:
         retired = await consumer.commands.retire(silence=SILENCE * consumer.membership.lease)
@@ -106,38 +125,38 @@ class Janitor:
             self.counts.mended += mended
             _log.error("%s: %d parked events had lost their due times; they are due now", consumer.subscription, mended)
 
-    async def trim(self, topic: Topic) -> Trimmed:
-        """Trim one topic as it declares, and store its groups' watermarks."""
-        stream = self._settings.prefix + topic.name
+    async def trim(self, topic: Topic, priority: str = NORMAL) -> Trimmed:
+        """Trim the stream of one priority as its topic declares, and store its groups' watermarks."""
+        stream, where = keys.level(self._settings.prefix + topic.name, priority), _named(topic, priority)
         trimmed = await trim(self._wire, stream, max_len=topic.max_len, max_age=topic.seconds, hard=topic.hard)
         self.counts.trimmed += trimmed.settled
         if trimmed.unsettled:
-            self._say_cut(topic, trimmed)
-        if trimmed.missing and self._may_say("missing", topic.name, *trimmed.missing):
+            self._say_cut(where, trimmed)
+        if trimmed.missing and self._may_say("missing", where, *trimmed.missing):
             names = ", ".join(trimmed.missing)
-            _log.warning("topic %r is not trimmed: groups %s are gone from it; serve them, or `eventbus groups abandon`", topic.name, names)
-        if self._may_say("unserved", topic.name):
-            await self._name_unserved(topic, stream)
+            _log.warning("topic %s is not trimmed: groups %s are gone from it; serve them, or `eventbus groups abandon`", where, names)
+        if self._may_say("unserved", where):
+            await self._name_unserved(where, stream)
         return trimmed
 
-    def _say_cut(self, topic: Topic, trimmed: Trimmed) -> None:
+    def _say_cut(self, where: str, trimmed: Trimmed) -> None:
         self.counts.cut += trimmed.unsettled
         behind = ", ".join(trimmed.holding) or "it has none"
         _log.error(
-            "topic %r: its hard cap cut %d entries that were not settled by every group; furthest behind: %s",
-            topic.name,
+            "topic %s: its hard cap cut %d entries that were not settled by every group; furthest behind: %s",
+            where,
             trimmed.unsettled,
             behind,
         )
 
-    async def _name_unserved(self, topic: Topic, stream: str) -> None:
+    async def _name_unserved(self, where: str, stream: str) -> None:
         for group, silent in (await silences(self._wire, stream)).items():
             if silent is not None and silent >= UNSERVED:
                 _log.warning(
-                    "group %r holds back the trimming of topic %r: nobody has served it for %.1f days; serve it, or "
+                    "group %r holds back the trimming of topic %s: nobody has served it for %.1f days; serve it, or "
                     "`eventbus groups abandon`",
                     group,
-                    topic.name,
+                    where,
                     silent / 86_400,
                 )
 
@@ -147,3 +166,7 @@ class Janitor:
             return False
         self._said[what] = now
         return True
+
+
+def _named(topic: Topic, priority: str) -> str:
+    return f"{topic.name!r} (priority {priority!r})" if topic.priorities else f"{topic.name!r}"

@@ -8,23 +8,24 @@ import re
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from eventbus.consuming import Alone, Consumer, Rooms
+from eventbus.consuming import Alone, Consumer, Rooms, Slots, levels
 from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendError, BackendRefused
 from eventbus.publishing import Publisher
-from eventbus.streams import ANSWER_TIMEOUT, UNFIT, Address, Connections, Wire, dangers, probe
+from eventbus.streams import ANSWER_TIMEOUT, UNFIT, Address, Connections, Wire, dangers, note_levels, probe
 from eventbus.supervision.janitor import Janitor
 from eventbus.supervision.shift import GRACE, SHORTEST, Shift
 from eventbus.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams.embedded import EmbeddedServer
@@ -123,12 +124,20 @@ class Runtime:
 
         Whatever came of it, `drain` brings it down.
         """
-        groups = frozenset(subscription.group for subscription in subscriptions)
-        joined = [self._consumer(subscription, publish, state, groups, observers) for subscription in subscriptions]
+        shared = {
+            "publish": publish,
+            "state": state,
+            "observers": observers,
+            "besides": frozenset(subscription.group for subscription in subscriptions),
+            "consumers": sum(len(levels(subscription)) for subscription in subscriptions),
+        }
+        joined = [consumer for subscription in subscriptions for consumer in self._consumers(subscription, shared)]
         for consumer in joined:
             await _patiently(consumer.check)
         for consumer in joined:
             await _patiently(consumer.join)
+        for subscription in filter(lambda each: each.priorities, subscriptions):
+            await _patiently(partial(note_levels, self.wire, subscription.stream, subscription.priorities))
         for consumer in joined:
             shift = Shift(consumer, self.settings)
             self.shifts.append(shift)
@@ -164,22 +173,23 @@ class Runtime:
         if self.embedded is not None:
             await self.embedded.stop()
 
-    def _consumer(
-        self, subscription: Subscription, publish: PublishEvent, state: Any, groups: frozenset[str], observers: Sequence[Observer]
-    ) -> Consumer:
-        return Consumer(
-            subscription,
-            self.settings,
-            connections=self.connections,
-            wire=self.wire,
-            name=self.name,
-            publish=publish,
-            state=state,
-            besides=groups,
-            alone=self.alone,
-            observers=observers,
-            rooms=self.rooms,
-        )
+    def _consumers(self, subscription: Subscription, shared: Mapping[str, Any]) -> list[Consumer]:
+        """One for each priority of a subscription's topic, which share its handlers; else one."""
+        slots = Slots.of(subscription) if subscription.priorities else None
+        return [
+            Consumer(
+                each,
+                self.settings,
+                connections=self.connections,
+                wire=self.wire,
+                name=self.name,
+                alone=self.alone,
+                slots=slots,
+                rooms=self.rooms,
+                **shared,
+            )
+            for each in levels(subscription)
+        ]
 
 
 async def _embedded(url: str) -> EmbeddedServer | None:

@@ -12,13 +12,15 @@ from eventbus.publishing import PublishCounts
 ROUTES = {"OrderCreated": None, "OrderPaid": None}
 
 
-def subscription(topic: str = "orders", group: str = "charge") -> Any:
-    return SimpleNamespace(topic=topic, stream=topic, group=group, routes=ROUTES)
+def subscription(topic: str = "orders", group: str = "charge", priority: str | None = None) -> Any:
+    return SimpleNamespace(topic=topic, stream=topic, group=group, routes=ROUTES, priority=priority)
 
 
-def consumer(topic: str = "orders", group: str = "charge", *, running: int = 0, in_hand: int = 0, **counts: Any) -> Any:
+def consumer(
+    topic: str = "orders", group: str = "charge", priority: str | None = None, *, running: int = 0, in_hand: int = 0, **counts: Any
+) -> Any:
     return SimpleNamespace(
-        subscription=subscription(topic, group),
+        subscription=subscription(topic, group, priority),
         counts=Counts(**counts),
         executors=SimpleNamespace(running=running),
         in_hand=range(in_hand),

@@ -20,6 +20,7 @@ from pydantic import field_validator
 from eventbus import Context, Event, EventBus, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
+from tests.support.tasks import Task
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 15.0  # seconds; reached only by a failure
@@ -167,7 +168,7 @@ class WorkerBus(EventBus):
 
 async def work(event: Any, ctx: Context) -> None:
     """Do what the event says."""
-    tell("started", event.name, ctx.attempt)
+    tell("started", event.name, ctx.attempt, ctx.priority)
     match getattr(event, "do", "end").split():
         case ["die", seconds]:
             await asyncio.sleep(float(seconds))
@@ -181,7 +182,7 @@ async def work(event: Any, ctx: Context) -> None:
     tell("ended", event.name)
 
 
-KINDS = {"errand": Errand, "parcel": Parcel, "trap": Trap}
+KINDS = {"errand": Errand, "parcel": Parcel, "trap": Trap, "task": Task}
 
 
 async def consume(

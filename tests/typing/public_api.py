@@ -84,6 +84,15 @@ async def charge(event: OrderCreated) -> None:
     assert_type(event.order_id, str)
 
 
+@bus.subscribe(OrderCreated, group="shares", topic=Topic("tickets", priorities=("high", "normal")), weights={"high": 3, "normal": 1})
+async def shares(event: OrderCreated, ctx: Context) -> None:
+    assert_type(ctx.priority, str)
+
+
+@bus.subscribe(OrderCreated, group="urgent", weights="strict")
+async def urgent(event: OrderCreated) -> None: ...
+
+
 @bus.subscribe(OrderCreated, topic=Topic("orders"), start="latest", prefetch=8, middleware=[timed])
 async def with_context(event: OrderCreated, ctx: Context) -> None:
     assert_type(await ctx.publish(OrderPaid(order_id=event.order_id), headers={"tenant": ctx.headers["tenant"]}), Published)

@@ -5,6 +5,7 @@
 --       10 its private stream   11 its parked copies   12 their due times   13 its dead letters   14 its members
 --       15 its types   16 its hash   and the replay   17 of the old name   18 of the new one
 -- ARGV  1 the old name   2 the new name   3 a new random token   4 milliseconds of a lease, where none is stored
+--       5 "1" to look only and change nothing
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries in the private stream; parked
 --       copies}. What came of it: 1 renamed (by this call, or by one with the same token), 2 there is no such group,
 --       3 it is another program's, 4 its place on the stream is lost, 5 the new name is taken, 6 it is in use
@@ -68,6 +69,7 @@ look(KEYS[3])
 local waiting = redis.call('XLEN', KEYS[3])
 local parked = math.max(redis.call('XLEN', KEYS[4]), redis.call('ZCARD', KEYS[5]))
 if #living > 0 or old.pending + waiting + parked > 0 then return {6, living, old.pending, waiting, parked} end
+if ARGV[5] == '1' then return {1, {}, 0, 0, 0} end
 
 local start = {ARGV[2], old['last-delivered-id']}
 -- From 7.0 on: how many entries it was given, without which its lag would be unknown.

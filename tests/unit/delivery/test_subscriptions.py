@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import pytest
 
@@ -173,3 +174,52 @@ async def test_the_middleware_of_the_bus_is_outside_that_of_the_subscription():
     (subscription,) = declared((SignedUp, one, {"middleware": [layer("c"), layer("d")]}), middleware=[layer("a"), layer("b")])
     await subscription.routes["SignedUp"].invoke(SignedUp(), None)
     assert log == ["a", "b", "c", "d"]
+
+
+class Ticket(Event, topic=Topic("tickets", priorities=("high", "normal", "low"))):
+    number: int = 1
+
+
+def test_priorities_are_shared_by_halves_unless_somebody_said_otherwise():
+    """Strict, or weights of one's own; a topic without priorities has none."""
+    assert declared((SignedUp, one, {}))[0].weights is None
+    (halves,) = declared((Ticket, one, {}))
+    assert (halves.priorities, halves.weights) == (("high", "normal", "low"), {"high": 4, "normal": 2, "low": 1})
+    (strict,) = declared((Ticket, one, {"weights": "strict"}))
+    assert strict.weights == "strict"
+    (own,) = declared((Ticket, one, {"weights": {"low": 5, "high": 1, "normal": 1}}))
+    assert own.weights == {"low": 5, "high": 1, "normal": 1}
+
+
+@pytest.mark.parametrize("weights", [{"high": 2, "low": 1}, {"high": 3, "normal": 2, "low": 1, "lowest": 1}])
+def test_weights_name_exactly_the_priorities_of_the_topic(weights):
+    """One that is left out would never be served."""
+    with pytest.raises(ConfigurationError, match="'g' on topic 'tickets'.*give one for each of the topic's priorities: high, normal, low"):
+        declared((Ticket, one, {"group": "g", "weights": weights}))
+
+
+@pytest.mark.parametrize("weights", ["strict", {"high": 1}])
+def test_weights_need_a_topic_with_priorities(weights):
+    """Said with what to declare."""
+    with pytest.raises(ConfigurationError, match="the topic has no priorities"):
+        declared((SignedUp, one, {"weights": weights}))
+
+
+def test_priorities_hold_wherever_their_topic_is_declared():
+    """A subscription that only names the topic has them, too."""
+
+    class Plain(Event, topic="tickets"):
+        pass
+
+    for uses in (
+        [(Plain, one, {"group": "a"}), (Ticket, two, {"group": "b"})],
+        [(Ticket, two, {"group": "b"}), (Plain, one, {"group": "a"})],
+    ):
+        assert [each.priorities for each in declared(*uses)] == [("high", "normal", "low")] * 2
+
+
+def test_a_priority_is_named_behind_the_group():
+    """In logs and the names of loops."""
+    (subscription,) = declared((Ticket, one, {"group": "g"}))
+    assert str(subscription) == "tickets/g"
+    assert str(replace(subscription, priority="high")) == "tickets/g (high)"

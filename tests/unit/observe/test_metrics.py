@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
@@ -307,3 +307,20 @@ def test_one_thread_at_a_time_reads_the_counters(registry):
     for thread in threads:
         thread.join()
     assert bus.most == 1
+
+
+def test_priorities_are_told_apart_and_topics_without_any_have_no_such_label(registry):
+    """Counters, gauges, times and what groups owe."""
+    both = {"consumers": [consumer(fetched=1, in_hand=2), consumer("tasks", "work", "high", fetched=3, in_hand=4)]}
+    levels = [replace(group(), topic="tasks", group="work", priority=name, length=size) for name, size in (("high", 5), ("low", 6))]
+    bus = instrumented(registry, **both, groups=[group(), *levels], unserved=[Unserved("tasks", "old", 90_000.0, "low")])
+    for priority in ("high", "low"):
+        bus.observers[0](Handled(subscription("tasks", "work", priority), "OrderPaid", Ending.HANDLED, 0.02, 0.2))
+    value, place = registry.get_sample_value, {"topic": "tasks", "group": "work", "priority": "high"}
+    assert (value("eventbus_fetched_total", PLACE), value("eventbus_fetched_total", place)) == (1, 3)
+    assert (value("eventbus_in_hand", PLACE), value("eventbus_in_hand", place)) == (2, 4)
+    assert [value("eventbus_topic_length", {"topic": "tasks", "priority": name}) for name in ("high", "low")] == [5, 6]
+    assert value("eventbus_topic_length", {"topic": "orders"}) == 9
+    assert value("eventbus_group_lag", place) == 4
+    assert value("eventbus_group_unserved_seconds", {"topic": "tasks", "group": "old", "priority": "low"}) == 90_000
+    assert value("eventbus_handler_duration_seconds_count", place | {"type": "OrderPaid"}) == 1

@@ -25,11 +25,21 @@ class Wire:
 
     def __init__(self, **served):
         self.served, self.asked = served, 0
+        self.levels, self.lengths, self.written, self.fails = [], {}, [], None
 
     async def one(self, *words):
         match words:
             case ("TIME",):
                 return [b"1700000000", b"5"]
+            case ("ZRANGE", _, 0, -1):
+                return self.levels
+            case ("ZADD", *words):
+                self.written.append(tuple(words))
+                if self.fails:
+                    raise self.fails
+                return 1
+            case ("XLEN", key):
+                return self.lengths.get(key, 0)
             case ("SMEMBERS", _):
                 self.asked += 1
                 return sorted(name.encode() for name in self.served)
@@ -197,3 +207,42 @@ async def test_a_pass_comes_every_claim_interval_more_or_less(monkeypatch):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert 4 <= min(slept) < max(slept) <= 6
+
+
+async def test_every_priority_is_trimmed_by_itself(monkeypatch, caplog):
+    """To the same limits; what is said names it."""
+    topic = Topic("orders", max_len=7, priorities=("high", "normal"))
+    house = House(monkeypatch, consumer(), topics=(topic,))
+    house.wire.levels = [b"high", b"normal"]
+    house.answers = {"{test:orders}:p:high": replace(NOTHING, unsettled=1), "test:orders": BackendRefused("no stream", code="WRONGTYPE")}
+    with pytest.raises(BackendRefused):
+        await house.janitor.run_once()
+    limits = {"max_len": 7, "max_age": None, "hard": False}
+    assert house.trims == [("{test:orders}:p:high", limits), ("test:orders", limits)]
+    assert "topic 'orders' (priority 'high'): its hard cap cut 1 entries" in caplog.text
+
+
+@pytest.mark.parametrize("fails", [None, BackendRefused("used memory > maxmemory", code="OOM")])
+async def test_priorities_that_nobody_wrote_down_are_written_down(monkeypatch, fails):
+    """Only those that are missing; where memory is short, the next pass tries again."""
+    house = House(monkeypatch, topics=(Topic("orders", priorities=("high", "normal", "low")), "sensors"))
+    house.wire.levels, house.wire.fails = [b"normal"], fails
+    await house.janitor.run_once()
+    assert house.wire.written == [("{test:orders}:levels", 0, "high", 2, "low")]
+
+
+async def test_priorities_that_are_not_declared_here_are_named_once_an_hour_while_something_waits(monkeypatch, caplog):
+    """Nobody reads them in this process, which would be silent."""
+    house = House(monkeypatch, consumer(), topics=("orders",))
+    house.wire.levels = [b"high", b"normal", b"low"]
+    told = []
+    for waiting, seconds in (({}, 0), ({"high": 2, "normal": 1}, 0), ({"high": 2}, 3598), ({"high": 2}, 3)):
+        house.wire.lengths = {keys.level("test:orders", name): count for name, count in waiting.items()}
+        house.now += seconds
+        await house.janitor.run_once()
+        told.append(
+            caplog.text.count(
+                "topic 'orders' has priorities that are not declared here, and whose events this process does not read: high;"
+            )
+        )
+    assert told == [0, 1, 1, 2]
