@@ -8,14 +8,15 @@ A record is a JSON object:
     is   invoke (about to begin) · ok (it happened) · fail (it certainly did not) · unknown (it may have happened)
 
 and by op, with g the group, n the event's number, id its event id, e its entry id in the topic, and `at` the place of a
-delivery: its entry id, with an `r` before it in the group's private stream.
+delivery: its entry id, with an `r` before it in the group's private stream. Of a topic with priorities the entry ids of all
+but normal have theirs before them: `high:17-0`, `rhigh:17-0`.
 
     publish  n [numbers], id [event ids; on invoke], e [entry ids; on ok], odd {number: script; on invoke}, again (tries
              that the publisher made beyond the first, on ok and unknown)
     run      a handler: g n id e at a (attempt) sum (the payload's checksum held); invoke before its first line, ok or
              fail (with why) after its last: a process that is killed in between leaves an invoke alone
-             (replayed: it comes from a replay)
-    read     XREADGROUP: g, at [places; on ok], k [delivery counts]; invoke before it is sent
+              (replayed: it comes from a replay)
+    read     XREADGROUP: g, at [places; on ok], k [delivery counts], level (of a priority); invoke before it is sent
     claim recover promote   further ways of getting entries: g, at [places that came], k, on ok; s when it was sent, where
              that is some time ago (of a read, too)
     ack move drop mark beat   scripts about entries in hand: g, at [places], on move: to and got (what became of each)

@@ -68,12 +68,12 @@ def as_markdown(result: Result) -> str:
         f"Named points: {', '.join(f'{point} {count}' for point, count in effects.points.items()) or 'none'}.",
         f"Duplicates {queue.duplicated}, recovered from unknown publishes {queue.recovered}. Skipped {accounting.skipped}.",
         f"Dead letters {accounting.dead}, of them innocent with their lost starts shown {accounting.innocent}.",
-        *(f"{name.capitalize()}: {numbers(verdict)}." for name, verdict in result.verdicts.found.items() if name not in PLAIN),
+        *(f"{name.capitalize()}: {counted(verdict)}." for name, verdict in result.verdicts.found.items() if name not in PLAIN),
     ]
     return "\n".join(lines)
 
 
-def numbers(verdict: Any) -> str:
+def counted(verdict: Any) -> str:
     """What a pattern's own checker counted."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(verdict).items() if isinstance(value, int | float))
 

@@ -24,7 +24,7 @@ from tests.chaos.processes import Place, warm_up
 from tests.chaos.proxy import Link
 from tests.chaos.publisher import PublisherSpec
 from tests.chaos.servers import dead_letters, owed
-from tests.chaos.tape import number_of
+from tests.chaos.tape import level_of, number_of
 from tests.chaos.worker import LATE, TICK, WorkerSpec
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class Rig:
                 self.history.write("state", "ok", g=group, **(await self._owed(client, group)))
                 for stream in self.pattern.streams:
                     for letter in await dead_letters(client, stream, group):
-                        self._note_letter(group, letter)
+                        self._note_letter(group, letter, level_of(stream))
             await self.pattern.look(self, client)
         self.history.write("phase", "ok", name="end")
 
@@ -257,9 +257,9 @@ class Rig:
             found.update(await owed(client, stream, group))
         return dict(found)
 
-    def _note_letter(self, group: str, letter: dict[bytes, bytes]) -> None:
+    def _note_letter(self, group: str, letter: dict[bytes, bytes], level: str) -> None:
         flat = [part for pair in letter.items() for part in pair]
-        about = {"n": number_of(flat), "id": letter.get(b"id", b"").decode(), "e": letter[b"ebentry"].decode()}
+        about = {"n": number_of(flat), "id": letter.get(b"id", b"").decode(), "e": level + letter[b"ebentry"].decode()}
         counts = {name: letter.get(f"eb{name}".encode(), b"0").decode() for name in ("attempts", "crashes", "deliveries")}
         if b"ebreplayed" in letter:
             about["replayed"] = True

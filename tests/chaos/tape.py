@@ -12,7 +12,7 @@ from eventbus.errors import BackendRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
-    from eventbus.streams import EntryCommands, GroupCommands, GroupReader
+    from eventbus.streams import EntryCommands, Group, GroupCommands, GroupReader
     from tests.chaos.history import History
     from tests.chaos.points import Points
 
@@ -22,14 +22,20 @@ LATE: Final = 0.1
 NUMBER: Final = re.compile(rb'"n":(\d+)')
 
 
-def place(entry_id: bytes, *, private: bool) -> str:
+def level_of(stream: str) -> str:
+    """What stands before the ids of a stream: `high:` for that of a priority, else nothing. Ids are told apart by streams only."""
+    _, found, priority = stream.partition(":p:")
+    return f"{priority}:" if found else ""
+
+
+def place(entry_id: bytes, *, private: bool, level: str = "") -> str:
     """Where a delivery stands, as histories write it."""
-    return f"r{entry_id.decode()}" if private else entry_id.decode()
+    return f"r{level}{entry_id.decode()}" if private else f"{level}{entry_id.decode()}"
 
 
-def places(ids: Iterable[bytes], *, private: bool) -> list[str]:
+def places(ids: Iterable[bytes], *, private: bool, level: str = "") -> list[str]:
     """The places of many."""
-    return [place(entry_id, private=private) for entry_id in ids]
+    return [place(entry_id, private=private, level=level) for entry_id in ids]
 
 
 def _value(fields: Sequence[bytes], name: bytes) -> bytes:
@@ -83,13 +89,14 @@ class Tape:
         """Write to the history."""
         self._history.write(op, how, **rest)
 
-    def came(self, group: str, entries: Iterable[tuple[bytes, Sequence[bytes] | None, int]], *, private: bool, again: bool) -> dict | None:
+    def came(self, of: Group, entries: Iterable[tuple[bytes, Sequence[bytes] | None, int]], *, private: bool, again: bool) -> dict | None:
         """What there is to tell of entries that came; None when there are none."""
+        group, level = of.name, level_of(of.stream)
         at, counts = [], []
         for entry_id, fields, count in entries:
             if fields is None:
                 continue
-            where, crashes = place(entry_id, private=private), split(fields)[1].crashes if private else None
+            where, crashes = place(entry_id, private=private, level=level), split(fields)[1].crashes if private else None
             if again or crashes is not None or _value(fields, b"type") not in self._known:
                 self._numbers[group, where] = number_of(fields)
             at.append(where)
@@ -108,29 +115,31 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
 
     class Recorded(base):  # type: ignore[valid-type,misc]
         async def ack(self, ids, *, private, token):
-            at = places(ids, private=private)
+            at = places(ids, private=private, level=level_of(self.group.stream))
             made = super().ack(ids, private=private, token=token)
             return await tape.call("ack", self.group.name, made, lambda count: None if count is None else {"at": at}, at=at)
 
         async def move(self, copies, destination, *, private, token):
-            at, to = places([copy.entry_id for copy in copies], private=private), destination.value
+            at, to = places([copy.entry_id for copy in copies], private=private, level=level_of(self.group.stream)), destination.value
             made = super().move(copies, destination, private=private, token=token)
             return await tape.call("move", self.group.name, made, lambda got: _answers(got, at, to=to), at=at, to=to)
 
         async def drop(self, entries, *, private, token):
             entries = list(entries)
-            at = places([entry_id for entry_id, _ in entries], private=private)
+            at = places([entry_id for entry_id, _ in entries], private=private, level=level_of(self.group.stream))
             numbers = tape.numbers(self.group.name, at)
             tape.note("drop", "invoke", g=self.group.name, at=at, n=numbers)
             made = super().drop(entries, private=private, token=token)
             return await tape.call("drop", self.group.name, made, lambda got: _answers(got, at, n=numbers), at=at)
 
         async def beat(self, ids, *, private, token):
-            made = super().beat(ids, private=private, token=token)
-            return await tape.call("beat", self.group.name, made, lambda beaten: _lost(beaten, ids, private=private), count=len(ids))
+            made, level = super().beat(ids, private=private, token=token), level_of(self.group.stream)
+            return await tape.call(
+                "beat", self.group.name, made, lambda beaten: _lost(beaten, ids, private=private, level=level), count=len(ids)
+            )
 
         async def mark(self, entries, *, private, token):
-            at = places([entry_id for entry_id, _ in entries], private=private)
+            at = places([entry_id for entry_id, _ in entries], private=private, level=level_of(self.group.stream))
             numbers = tape.numbers(self.group.name, at)
             tape.note("mark", "invoke", g=self.group.name, at=at, n=numbers)
             made = super().mark(entries, private=private, token=token)
@@ -138,28 +147,28 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
 
         async def claim(self, *, private, **rest):
             made = super().claim(private=private, **rest)
-            group = self.group.name
+            group = self.group
 
             def tell(got):
                 return got and tape.came(group, got.entries, private=private, again=True)  # None: it came too late to be executed
 
-            return await tape.call("claim", group, made, tell)
+            return await tape.call("claim", group.name, made, tell)
 
         async def recover(self, ids, *, private):
-            made, group = super().recover(ids, private=private), self.group.name
+            made, group = super().recover(ids, private=private), self.group
 
             def tell(got):
                 return tape.came(group, got[1], private=private, again=True)
 
-            return await tape.call("recover", group, made, tell)
+            return await tape.call("recover", group.name, made, tell)
 
         async def promote(self, types, **rest):
-            made, group = super().promote(types, **rest), self.group.name
+            made, group = super().promote(types, **rest), self.group
 
             def tell(got):
                 return tape.came(group, [(entry_id, fields, 1) for entry_id, fields in got.given], private=True, again=False)
 
-            return await tape.call("promote", group, made, tell)
+            return await tape.call("promote", group.name, made, tell)
 
     return Recorded
 
@@ -170,9 +179,9 @@ def _answers(got: Sequence[Any] | None, at: list[str], **rest: Any) -> dict:
     return {"at": at, "got": [each.name.lower() for each in got], **rest}
 
 
-def _lost(beaten: Any, ids: Sequence[bytes], *, private: bool) -> dict | None:
+def _lost(beaten: Any, ids: Sequence[bytes], *, private: bool, level: str) -> dict | None:
     lost = [] if beaten is None else [each for each in ids if each not in beaten.kept and each not in beaten.cut]
-    return {"lost": places(lost, private=private)} if lost else None
+    return {"lost": places(lost, private=private, level=level)} if lost else None
 
 
 def recorded_reader(base: type[GroupReader], tape: Tape) -> type[GroupReader]:
@@ -180,15 +189,16 @@ def recorded_reader(base: type[GroupReader], tape: Tape) -> type[GroupReader]:
 
     class Recorded(base):  # type: ignore[valid-type,misc]
         async def read(self, count, take, **rest):
-            group, sent = self._group.name, time.monotonic()
-            tape.note("read", "invoke", g=group)
+            of, sent = self._group, time.monotonic()
+            group, level = of.name, {"level": level_of(of.stream)} if level_of(of.stream) else {}
+            tape.note("read", "invoke", g=group, **level)
 
             def noted(batch):  # before anybody can do anything with it
-                came = tape.came(group, ((*entry, 1) for entry in batch.entries), private=batch.private, again=False)
-                tape.tell("read", group, came, sent)
+                came = tape.came(of, ((*entry, 1) for entry in batch.entries), private=batch.private, again=False)
+                tape.tell("read", group, came and came | level, sent)
                 take(batch)
 
-            return await tape.call("read", group, super().read(count, noted, **rest), lambda _: None)
+            return await tape.call("read", group, super().read(count, noted, **rest), lambda _: None, **level)
 
     return Recorded
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.chaos.checkers import Accounting, Effects, Explained, LeaseSafety, Liveness, TotalQueue
 from tests.chaos.history import History, faults_of, records_of
+from tests.chaos.patterns.priorities import level
+from tests.chaos.patterns.shares import Shares
 from tests.chaos.troubles import Troubles
 
 LEASE = 3.0
@@ -452,3 +454,55 @@ class TestEffects:
 
     def test_workers_that_are_killed_while_nothing_runs_are_told(self):
         assert kinds(self.check(faults=[fault(2, "kill", "w0.1", "invoke")])) == {"killed idle"}
+
+
+class TestShares:
+    """Event 0 is high, as are 1 to 3; 4 and 5 are normal, 6 is low; and so on."""
+
+    def check(self, *parts, concurrency=1):
+        return verdict(Shares({"high": 4, "normal": 2, "low": 1}, level, concurrency), *parts)
+
+    def start(self, number, *, t, entry=None):
+        return run(number, "invoke", t=t, entry=entry or self.at(number))
+
+    def at(self, number):
+        mark = "" if level(number) == "normal" else f"{level(number)}:"
+        return f"{mark}{number}-0"
+
+    def backlog(self, count, order):
+        """So many of each came at once, and start in an order of priorities."""
+        numbers = {name: [number for number in range(7 * count) if level(number) == name][:count] for name in ("high", "normal", "low")}
+        came_ = came(0, "w0.1", "read", *(self.at(number) for found in numbers.values() for number in found))
+        return [came_, *(self.start(numbers[name].pop(0), t=1 + place) for place, name in enumerate(order))]
+
+    def test_passes_starts_by_weight(self):
+        found = self.check(self.backlog(100, ["high", "normal", "high", "low", "high", "normal", "high"] * 20))
+        assert not found.complaints
+        assert (found.starts, found.saturated, found.shares) == (140, 140, {"high": 80, "normal": 40, "low": 20})
+
+    @pytest.mark.parametrize("order", [["high"] * 60, ["high", "normal", "low"] * 40, ["high", "normal", "high"] * 30])
+    def test_a_share_that_is_not_its_weight_is_found(self, order):
+        assert kinds(self.check(self.backlog(100, order))) == {"share"}
+
+    def test_what_is_alone_may_have_everything(self):
+        low = [number for number in range(700) if level(number) == "low"]
+        found = self.check(came(0, "w0.1", "read", *map(self.at, low)), [self.start(number, t=1 + number) for number in low])
+        assert (found.complaints.counts, found.saturated) == ({}, 0)
+
+    def test_what_was_settled_or_went_to_another_waits_no_more(self):
+        parts = self.backlog(100, ["high"] * 60)
+        gone = [self.at(number) for number in range(700) if level(number) == "low"]
+        for way, process in (("move", "w0.1"), ("claim", "w1.1")):
+            assert not self.check(parts, came(0.5, process, way, *gone)).complaints
+
+    @pytest.mark.parametrize("entry", ["6-0", "high:6-0"])
+    def test_a_delivery_at_another_priority_is_found(self, entry):
+        assert kinds(self.check(self.start(6, t=1, entry=entry))) == {"changed"}
+        assert kinds(self.check(letter(6, "attempts", entry=entry))) == {"changed"}
+
+    def test_the_private_stream_is_of_its_priority(self):
+        assert not self.check(rec(1, "w0.1", "run", "invoke", g="charge", n=6, e="low:6-0", at="rlow:9-0", a=2)).complaints
+
+    def test_a_run_without_any_backlog_shows_nothing(self):
+        starts = [self.start(number, t=1 + number) for number in range(1_000)]
+        assert kinds(self.check(starts)) == {"not seen"}

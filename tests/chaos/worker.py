@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventbus import EventBus, Retry
 from eventbus.delivery import Health
+from eventbus.events import NORMAL
 from tests.chaos.board import Board
 from tests.chaos.history import History
 from tests.chaos.load import ATTEMPTS, BACKOFF, GROUPS, Load, Refused, Times, intact, play
@@ -139,12 +140,12 @@ class _Worker:
         self._pattern.subscribe(bus, self._pattern.events(newer=spec.newer), self._handle, **options)
 
     async def _handle(self, event: Load, ctx: Context) -> None:
-        delivery = ctx._delivery
+        delivery, level = ctx._delivery, "" if ctx.priority == NORMAL else f"{ctx.priority}:"
         about: dict[str, Any] = {
             "g": ctx.group,
             "n": event.n,
-            "e": ctx.entry_id,
-            "at": place(delivery.entry_id, private=delivery.private),
+            "e": f"{level}{ctx.entry_id}",
+            "at": place(delivery.entry_id, private=delivery.private, level=level),
         }
         if ctx.replayed:
             about["replayed"] = True

@@ -60,7 +60,7 @@ class Explained:
     _changed: int = 0
     _unseen: int = 0
     _causes: dict[str, int] = field(default_factory=dict)
-    _reading: dict[tuple[str, str], float] = field(default_factory=dict)
+    _reading: dict[tuple[str, str, str], float] = field(default_factory=dict)
     _lost_reads: dict[str, deque[tuple[float, float, str]]] = field(default_factory=dict)
     _slots: Slots = field(init=False)
 
@@ -82,7 +82,7 @@ class Explained:
             self._slots.came(handover)
             self._judge(handover)
         if op == "read" and record["is"] == "ok":
-            self._reading.pop((record["p"], record["g"]), None)
+            self._reading.pop(_reader(record), None)
 
     # -- changing hands
 
@@ -110,7 +110,7 @@ class Explained:
     # -- reads whose reply was lost
 
     def _read(self, record: Record) -> None:
-        key = record["p"], record["g"]
+        key = _reader(record)
         if record["is"] == "invoke":
             self._reading[key] = record["t"]
             return
@@ -128,7 +128,7 @@ class Explained:
         """
         oldest = handover.t - MEMORY * self.troubles.lease
         ended = [read for read in self._lost_reads.get(handover.group, ()) if read[1] >= oldest]
-        open_ = [(since, handover.t, process) for (process, group), since in self._reading.items() if group == handover.group]
+        open_ = [(since, handover.t, process) for (process, group, _), since in self._reading.items() if group == handover.group]
         for since, until, process in (*ended, *open_):
             if self.troubles.ended(process) < oldest:
                 continue
@@ -158,3 +158,8 @@ class Explained:
     def verdict(self) -> ExplainedVerdict:
         """Say what came out."""
         return ExplainedVerdict(self._handed, self._changed, self._unseen, dict(sorted(self._causes.items())), self.complaints)
+
+
+def _reader(record: Record) -> tuple[str, str, str]:
+    """Whose read it is: each priority of a topic has a reader of its own."""
+    return record["p"], record["g"], record.get("level", "")
