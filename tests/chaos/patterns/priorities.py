@@ -40,7 +40,7 @@ def level(number: int) -> str:
 
 
 def _saturated(setup: Setup) -> Setup:
-    return replace(setup, pattern=NAME, concurrency=4, prefetch=16, rate=600, times=Times(0.02, 0.06))
+    return replace(setup, pattern=NAME, concurrency=4, prefetch=16, rate=250, times=Times(0.08, 0.16))
 
 
 def _strict(base: Any) -> Any:
@@ -75,8 +75,8 @@ class Priorities(Pattern):
         "retry at another priority": Plant(NAME, room("entries", _retry_at_normal)),
     }
     scenarios: ClassVar[Mapping[str, Callable[[Scenarios], Order]]] = {
-        "low starves": lambda made: made.order(_saturated(made.setup), 6, patience=30),
-        "retry at another priority": lambda made: made.order(replace(_saturated(made.setup), odds={"once": 0.1}, rate=150), 4, patience=30),
+        "low starves": lambda made: made.order(_saturated(made.setup), 6, patience=40),
+        "retry at another priority": lambda made: made.order(replace(_saturated(made.setup), odds={"once": 0.1}), 4, patience=40),
     }
 
     def setup(self, setup: Setup) -> Setup:
