@@ -38,7 +38,8 @@ class Ledger:
         """Note an event after its handler has returned; a middleware."""
         await call_next(event, ctx)
         took = time.time() - ctx.time.timestamp()
-        self._write(what="handled", id=ctx.id, topic=ctx.topic, type=ctx.type, group=ctx.group, took=round(took, 6))
+        about = {"id": ctx.id, "topic": ctx.topic, "type": ctx.type, "group": ctx.group, "priority": ctx.priority}
+        self._write(what="handled", **about, took=round(took, 6))
 
     def _write(self, **record: str | float) -> None:
         # One unbuffered write per line: a process that is killed loses nothing it claims to have done.

@@ -67,6 +67,10 @@ def sum_up(show: Show, trouble: str | None, screen: Screen) -> int:
     for group, missing in show.missing().items():
         named = ", ".join(f"{event_type} {event_id}" for event_id, event_type in list(missing.items())[:NAMED])
         screen.say(f"missing in {group}: {named}{f' and {len(missing) - NAMED} more' if len(missing) > NAMED else ''}")
+    for group, waits in show.waits().items():
+        screen.say(
+            f"{group}: {', '.join(f'{priority} priority {seconds:.2f} s' for priority, seconds in waits.items())} (median, from publish)"
+        )
     screen.say(f"{totals.events} events, {totals.repeated} deliveries handled more than once")
     screen.say(f"{len(show.replacements)} workers killed while they held entries")
     screen.say(f"({LEGEND})")

@@ -24,6 +24,7 @@ class Record:
         type: The event's type.
         group: The group that handled it; "" of a publish.
         took: Seconds from the event's publish until its handler had returned; 0 of a publish.
+        priority: The priority it was handled at; "" of a publish.
     """
 
     what: Literal["published", "handled"]
@@ -33,6 +34,7 @@ class Record:
     type: str
     group: str = ""
     took: float = 0.0
+    priority: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What Redis itself says about the groups: lag, pending, and which process holds how much."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,21 +35,34 @@ class Look:
 
 
 async def look(redis: "Redis", group: Group) -> Look:
-    """Ask about one group; one that does not exist yet is empty."""
+    """Ask about one group, at all priorities of its topic; one that does not exist yet is empty."""
+    return joined([await _look(redis, stream, group.name) for stream in group.streams])
+
+
+def joined(looks: Sequence[Look]) -> Look:
+    """What was seen of each stream, added up; a process has joined once it reads all of them."""
+    held = Counter[int]()
+    for each in looks:
+        held.update(each.held)
+    members = frozenset[int].intersection(*(each.members for each in looks))
+    return Look(sum(each.lag for each in looks), sum(each.pending for each in looks), dict(held), members)
+
+
+async def _look(redis: "Redis", stream: str, group: str) -> Look:
     try:
-        groups: list[dict[str, Any]] = await redis.xinfo_groups(group.topic)
-        found = next((one for one in groups if one["name"] == group.name), None)
+        groups: list[dict[str, Any]] = await redis.xinfo_groups(stream)
+        found = next((one for one in groups if one["name"] == group), None)
         if found is None:
             return Look()
-        consumers: list[dict[str, Any]] = await redis.xinfo_consumers(group.topic, group.name)
+        consumers: list[dict[str, Any]] = await redis.xinfo_consumers(stream, group)
     except ResponseError:
         return Look()
     lag = found.get("lag")
     if lag is None:
-        unread: list[Any] = await redis.xrange(group.topic, f"({found['last-delivered-id']}", "+", count=MOST) or []
+        unread: list[Any] = await redis.xrange(stream, f"({found['last-delivered-id']}", "+", count=MOST) or []
         lag = len(unread)
     # A consumer is listed from its first entry on only, a member from its first heartbeat.
-    members: list[Any] = await redis.hkeys(keys.members(group.topic, group.name))
+    members: list[Any] = await redis.hkeys(keys.members(stream, group))
     return Look(int(lag), int(found["pending"]), held_by(consumers), frozenset(map(process_of, members)))
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from eventbus.events import NORMAL
+from eventbus.streams import keys
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -14,6 +17,12 @@ class Group:
     name: str
     topic: str
     types: frozenset[str]
+    priorities: tuple[str, ...] = (NORMAL,)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams it reads: its topic's, one for each priority."""
+        return tuple(keys.level(self.topic, priority) for priority in self.priorities)
 
     def __str__(self) -> str:
         """How it is called on the screen."""
@@ -36,7 +45,7 @@ class App:
 
 
 def _group(name: str, topic: str, *types: str) -> Group:
-    return Group(name, topic, frozenset(types))
+    return Group(name, topic, frozenset(types), ("high", NORMAL) if topic == "orders" else (NORMAL,))
 
 
 PLAN: tuple[App, ...] = (

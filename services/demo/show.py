@@ -111,6 +111,10 @@ class Show:
         """Ids and types of what is missing, of the groups that miss something."""
         return {group: missing for group in self._groups if (missing := self._audit.missing(group))}
 
+    def waits(self) -> dict[Group, dict[str, float]]:
+        """How long events took at each priority, of the groups whose topic has any."""
+        return {group: self._meters.waits(group) for group in self._groups if len(group.priorities) > 1}
+
     def ended_badly(self) -> list[Worker]:
         """Workers that were told to leave and ended with an error."""
         return [worker for worker in self._crew.workers if worker.ended_badly]

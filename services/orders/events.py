@@ -2,10 +2,13 @@
 
 from decimal import Decimal
 
-from eventbus import Event
+from eventbus import Event, Topic
+
+ORDERS = Topic("orders", priorities=("high", "normal"))
+"""Express orders are of high priority: whoever handles orders sees to them first, and to the others as well."""
 
 
-class OrderEvent(Event, topic="orders", key="order_id"):
+class OrderEvent(Event, topic=ORDERS, key="order_id"):
     """Whatever happens to an order."""
 
     order_id: str

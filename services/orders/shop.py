@@ -12,8 +12,11 @@ from eventbus import EventBus
 from services.ledger import audited
 from services.orders.events import OrderCreated
 
-PAUSE = 0.5
+PAUSE = 1.0
 """Seconds between two groups of customers."""
+
+EXPRESS = 0.25
+"""Share of the customers that pay for express."""
 
 chance = random.Random()
 
@@ -25,9 +28,11 @@ def order() -> OrderCreated:
 
 
 async def sell(bus: EventBus, stopping: anyio.Event) -> None:
-    """Publish what a few customers order at a time, until asked to stop; never leaves in the middle of a publish."""
+    """Publish what a dozen customers order at a time, until asked to stop; never leaves in the middle of a publish."""
     while not stopping.is_set():
-        await bus.publish_many([order() for _ in range(chance.randint(4, 8))])
+        customers = [chance.random() < EXPRESS for _ in range(chance.randint(8, 14))]
+        await bus.publish_many([order() for express in customers if not express])
+        await bus.publish_many([order() for express in customers if express], priority="high")
         with anyio.move_on_after(PAUSE):
             await stopping.wait()
 

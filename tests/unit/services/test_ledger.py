@@ -14,7 +14,7 @@ from services.ledger import Ledger, audited
 from services.shipping.events import OrderShipped
 
 EVENT = OrderShipped(order_id="o-1", customer_id="c-1", tracking="T")
-CONTEXT = SimpleNamespace(id="e-1", topic="shipments", type="OrderShipped", group="orders", time=datetime.now(UTC))
+CONTEXT = SimpleNamespace(id="e-1", topic="shipments", type="OrderShipped", group="orders", priority="high", time=datetime.now(UTC))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def test_a_handler_that_returned_is_a_line(tmp_path, ledger):
 
     await ledger.handled(EVENT, CONTEXT, handler)
     [record] = written(tmp_path)
-    assert record == Record("handled", record.at, "e-1", "shipments", "OrderShipped", "orders", record.took)
+    assert record == Record("handled", record.at, "e-1", "shipments", "OrderShipped", "orders", record.took, "high")
     assert record.took >= 0
 
 

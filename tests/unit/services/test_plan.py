@@ -27,6 +27,15 @@ def test_the_plan_knows_exactly_the_subscriptions_of_an_app(app):
     assert {(group.name, group.topic): set(group.types) for group in app.groups} == subscribed(app.target)
 
 
+@pytest.mark.parametrize("app", PLAN, ids=lambda app: app.name)
+def test_the_plan_knows_the_priorities_of_every_topic(app):
+    """A stream that is forgotten here would never be looked at."""
+    module, _, name = app.target.partition(":")
+    classes = [each for declaration in getattr(import_module(module), name).declarations for each in descendants(declaration.spec)]
+    priorities = {info(each).topic.name: info(each).topic.priorities or ("normal",) for each in classes}
+    assert {group.topic: group.priorities for group in app.groups} == priorities
+
+
 def test_another_target_takes_the_place_of_an_app():
     """Everything else of the app stays."""
     plan = with_targets(PLAN, ["payments=mine.app:bus"])

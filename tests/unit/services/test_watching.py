@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from services.demo.audit import Record, Totals
-from services.demo.looks import Look, held_by, process_of
+from services.demo.looks import Look, held_by, joined, process_of
 from services.demo.meters import Meters
 from services.demo.minder import Minder, mind
 from services.demo.plan import App, Group
@@ -136,3 +136,19 @@ def test_the_minder_kills_those_whom_a_killed_demo_leaves_behind():
         for process in (left, taken_back):
             process.kill()
             process.wait()
+
+
+def test_what_is_seen_of_each_priority_is_added_up():
+    """A process has joined once it reads all of them."""
+    high, normal = Look(1, 2, {1: 2}, frozenset({1, 2})), Look(3, 4, {1: 1, 3: 3}, frozenset({1, 3}))
+    assert joined([high, normal]) == Look(4, 6, {1: 3, 3: 3}, frozenset({1}))
+    assert Group("payments", "orders", frozenset(), ("high", "normal")).streams == ("{orders}:p:high", "orders")
+
+
+def test_how_long_events_took_is_told_by_priority():
+    """Of the priorities at which something was handled, since the start."""
+    group = Group("payments", "orders", frozenset({"OrderCreated"}), ("high", "normal", "low"))
+    meters = Meters([group])
+    for at, (priority, took) in enumerate([("high", 0.1), ("high", 0.2), ("high", 0.9), ("normal", 3.0)]):
+        meters.take(Record("handled", 100.0 * at, f"o{at}", "orders", "OrderCreated", "payments", took, priority))
+    assert meters.waits(group) == {"high": 0.2, "normal": 3.0}
