@@ -165,6 +165,11 @@ class Subscription:
         """The event types it handles, with the highest version it knows of each."""
         return {name: route.version for name, route in self.routes.items()}
 
+    @property
+    def consumers(self) -> int:
+        """How many consumers a process has of it."""
+        return len(self.priorities) or 1
+
     def __str__(self) -> str:
         """How it is called in logs."""
         level = "" if self.priority is None else f" ({self.priority})"
@@ -292,6 +297,7 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
     policy, topic = draft.policy, draft.topic.name
     concurrency = policy.concurrency or settings.concurrency
     where = f"group {group!r} on topic {topic!r}"
+    _check_together(policy, declared, where)
     _check_there(policy, where)
     _check_foreign(policy.foreign, draft, where)
     return Subscription(
@@ -312,6 +318,13 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
         weights=weights_of(policy.weights, declared.priorities, where),
         priorities=declared.priorities,
     )
+
+
+def _check_together(policy: Policy, topic: Topic, where: str) -> None:
+    """Refuse what contradicts priorities: of one slot for many events, and of order, they would keep neither."""
+    for name, why in (("batch", "each of them would wait for a batch of its own"), ("ordered", "order does not hold between them")):
+        if topic.priorities and getattr(policy, name):
+            raise ConfigurationError(f"{where}: {name}= and the topic's priorities do not go together: {why}; give up one of them")
 
 
 def _check_there(policy: Policy, where: str) -> None:

@@ -127,7 +127,7 @@ def _trouble(bus: Supervised, loops: tuple[LoopView, ...], states: tuple[LoopSta
     failing = [state.name for state in states if state.health is Health.FAILING]
     if failing:
         return f"failing: {', '.join(failing)}"
-    if len(bus.consumers) < len(bus.subscriptions):
+    if len(bus.consumers) < sum(each.consumers for each in bus.subscriptions):
         return "not consuming: it joins its groups, or has left them"
     others = [state.name for state in states if state.health not in WELL]
     return f"not running: {', '.join(others)}" if others else ""

@@ -126,11 +126,18 @@ class LoopView(Protocol):
     def stopping(self) -> Flag: ...
 
 
+class SubscriptionView(Protocol):
+    """A subscription of an open bus."""
+
+    @property
+    def consumers(self) -> int: ...
+
+
 class Supervised(Protocol):
     """What readiness looks at: an `EventBus`."""
 
     @property
-    def subscriptions(self) -> Sequence[object]: ...
+    def subscriptions(self) -> Sequence[SubscriptionView]: ...
     @property
     def consumers(self) -> Sequence[object]: ...
     @property

@@ -129,7 +129,7 @@ class Runtime:
             "state": state,
             "observers": observers,
             "besides": frozenset(subscription.group for subscription in subscriptions),
-            "consumers": sum(len(levels(subscription)) for subscription in subscriptions),
+            "consumers": sum(subscription.consumers for subscription in subscriptions),
         }
         joined = [consumer for subscription in subscriptions for consumer in self._consumers(subscription, shared)]
         for consumer in joined:

@@ -75,8 +75,10 @@ class Priorities(Pattern):
         "retry at another priority": Plant(NAME, room("entries", _retry_at_normal)),
     }
     scenarios: ClassVar[Mapping[str, Callable[[Scenarios], Order]]] = {
-        "low starves": lambda made: made.order(_saturated(made.setup), 6, patience=40),
-        "retry at another priority": lambda made: made.order(replace(_saturated(made.setup), odds={"once": 0.1}), 4, patience=40),
+        "low starves": lambda made: made.order(_saturated(made.setup), 6, patience=60, allowance=30),
+        "retry at another priority": lambda made: made.order(
+            replace(_saturated(made.setup), odds={"once": 0.1}), 4, patience=60, allowance=30
+        ),
     }
 
     def setup(self, setup: Setup) -> Setup:

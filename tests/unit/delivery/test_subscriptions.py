@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventbus.delivery import Declarations, Policy, Retry, Settings, Topics, compile_subscriptions
+from eventbus.delivery import Batch, Declarations, Policy, Retry, Settings, Topics, compile_subscriptions
 from eventbus.errors import ConfigurationError
 from eventbus.events import Event, Flat, Topic
 
@@ -223,3 +223,10 @@ def test_a_priority_is_named_behind_the_group():
     (subscription,) = declared((Ticket, one, {"group": "g"}))
     assert str(subscription) == "tickets/g"
     assert str(replace(subscription, priority="high")) == "tickets/g (high)"
+
+
+@pytest.mark.parametrize(("option", "value"), [("batch", Batch()), ("ordered", True)])
+def test_what_priorities_would_not_keep_is_refused(option, value):
+    """Named with the reason."""
+    with pytest.raises(ConfigurationError, match=f"{option}= and the topic's priorities do not go together"):
+        declared((Ticket, one, {option: value}))

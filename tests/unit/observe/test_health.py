@@ -28,8 +28,8 @@ def loop(name="fetching", health=Health.RUNNING, **about):
     return Loop(name, body, health=health, **about)
 
 
-def bus(*loops, consumers=1, subscriptions=1):
-    return SimpleNamespace(loops=loops, consumers=[None] * consumers, subscriptions=[None] * subscriptions)
+def bus(*loops, consumers=1, subscriptions=1, each=1):
+    return SimpleNamespace(loops=loops, consumers=[None] * consumers, subscriptions=[SimpleNamespace(consumers=each)] * subscriptions)
 
 
 # -- liveness
@@ -115,10 +115,11 @@ def test_a_bus_whose_loops_all_run_is_ready():
         (bus(), "not open"),
         (bus(loop(), consumers=0), "not consuming"),
         (bus(loop(), consumers=1, subscriptions=2), "not consuming"),
+        (bus(loop(), consumers=2, subscriptions=1, each=3), "not consuming"),
         (bus(loop(), loop("settling", Health.STOPPED)), "not running: settling"),
         (bus(loop(), loop("settling", Health.FAILING, failures=2)), "failing: settling"),
     ],
-    ids=["not open", "joining", "joining the second", "stopped", "failing"],
+    ids=["not open", "joining", "joining the second", "joining a third priority", "stopped", "failing"],
 )
 def test_one_thing_that_is_not_so_is_enough(unready, reason):
     """And it is named."""
