@@ -152,7 +152,7 @@ class Admin:
             priority: At which of the topic's priorities: each has dead letters of its own, which are redriven there.
                 Default "normal".
         """
-        return DeadLetters(self._wire, self._group(topic, group, priority), topic=Topic.of(topic).name)
+        return DeadLetters(self._wire, self._group(topic, group, priority), topic=Topic.of(topic).name, priority=priority)
 
     async def dead_letter_groups(self, topic: str | Topic) -> list[DeadGroup]:
         """Name the groups of a topic that have dead letters, abandoned ones included, for each of its priorities.

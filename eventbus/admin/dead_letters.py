@@ -13,6 +13,7 @@ from eventbus.admin.letters import Filter, as_line, check_id, read_entry, read_r
 from eventbus.admin.pacing import BATCH, batch_size, check_rate, pause, persistently
 from eventbus.admin.replies import before, order
 from eventbus.errors import NotFound
+from eventbus.events import NORMAL
 from eventbus.streams.dead_letters import DeadLetterCommands, Redrive
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class DeadLetters:
         wire: A connection that may wait for slow commands.
         group: The group.
         topic: Its topic's name.
+        priority: At which of the topic's priorities. Default "normal".
 
     Raises:
         ConfigurationError: In any call: an id is none.
@@ -85,10 +87,11 @@ class DeadLetters:
         BackendRefused: In any call: Redis answered with an error; OOM and READONLY leave all as it was.
     """
 
-    def __init__(self, wire: Caller, group: Group, *, topic: str) -> None:
+    def __init__(self, wire: Caller, group: Group, *, topic: str, priority: str = NORMAL) -> None:
         self._commands = DeadLetterCommands(wire, group)
         self._group = group
         self.topic = topic
+        self.priority = priority
 
     @property
     def group(self) -> str:
@@ -189,7 +192,7 @@ class DeadLetters:
             NotFound: As `entries`.
         """
         async for entry in self.entries(which):
-            yield as_line(entry, self.topic)
+            yield as_line(entry, self.topic, self.priority)
 
     # -- settling
 

@@ -14,6 +14,7 @@ from eventbus.admin.replies import before
 from eventbus.delivery import split
 from eventbus.delivery.carried import MOST, block_at, number
 from eventbus.errors import ConfigurationError
+from eventbus.events import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,19 +165,19 @@ def read_entry(entry_id: bytes, fields: Sequence[bytes]) -> DeadEntry:
     return DeadEntry(letter, _text(_named(block).get(b"ebtraceback", b"")), original, block)
 
 
-def described(entry: DeadEntry, topic: str) -> dict[str, object]:
+def described(entry: DeadEntry, topic: str, priority: str = NORMAL) -> dict[str, object]:
     """A whole dead letter for JSON.
 
     What is known about it stands first; `fields` are the original names and values in their order, `block` are
     those of eventbus. Bytes that are not UTF-8 stand as base64 in `name_base64` and `value_base64`: nothing is lost.
     """
     parts = {"traceback": entry.traceback, "fields": pairs_of(entry.fields), "block": pairs_of(entry.block)}
-    return {"topic": topic, **asdict(entry.letter), **parts}
+    return {"topic": topic, "priority": priority, **asdict(entry.letter), **parts}
 
 
-def as_line(entry: DeadEntry, topic: str) -> bytes:
+def as_line(entry: DeadEntry, topic: str, priority: str = NORMAL) -> bytes:
     """The same as one line."""
-    return orjson.dumps(described(entry, topic)) + b"\n"
+    return orjson.dumps(described(entry, topic, priority)) + b"\n"
 
 
 def pairs_of(fields: Sequence[bytes]) -> list[dict[str, str]]:

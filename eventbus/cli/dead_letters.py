@@ -160,7 +160,7 @@ async def show_letter(where: Where, dead_id: str | None) -> None:
     if entry is None:
         raise NotFound(f"there is no dead letter{f' {dead_id}' if dead_id else ''} of {where}")
     if where.output is Output.JSON:
-        document({**described(entry, where.topic), "event": _event(entry)})
+        document({**described(entry, where.topic, where.priority), "event": _event(entry)})
     else:
         _show(entry, where)
 

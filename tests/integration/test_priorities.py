@@ -216,6 +216,22 @@ async def test_what_never_started_is_released_at_its_own_priority(redis_url, red
     assert hand.priorities == ["low"]
 
 
+async def test_every_priority_is_made_anew_after_a_flush(redis_url, redis_client):
+    """Groups, and the list of priorities."""
+    bus = planted(redis_url)
+    hand = Hand(bus)
+    hand.open.set()
+    async with bus, bus.consuming():
+        await redis_client.flushall()
+        for priority in LEVELS:
+            await put(redis_client, priority, Task(name=priority))
+        await hand.saw(3)
+        await bus.runtime.janitor.run_once()
+        assert await redis_client.zrange(keys.levels("tasks"), 0, -1) == list(LEVELS)
+        assert {each.counts.regrouped for each in bus.consumers} == {1}
+    assert sorted(hand.priorities) == sorted(LEVELS)
+
+
 async def test_every_priority_is_trimmed_to_the_limits_of_the_topic(redis_url, redis_client):
     """Each stream by itself, and never what a group has not settled."""
     bus = EventBus(redis_url, service="billing", claim_interval=600)
