@@ -11,14 +11,18 @@ import anyio
 
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
+from eventbus.consuming.fetcher import STREAMS_READ
 from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
 from eventbus.streams import Connections, Group, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from eventbus.consuming.in_hand import InHand
+    from eventbus.consuming.standing import Standing
+    from eventbus.consuming.work import Queue
     from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams import Backlog
 
@@ -66,13 +70,13 @@ class Consumer:
         self.subscription = subscription
         self.counts = counts = Counts()
         self._wire = wire
-        prefetch = Prefetch(subscription.concurrency, subscription.prefetch, MOST_BYTES // (len(besides) + 1))
-        self.in_hand = in_hand = rooms.in_hand(prefetch.limit(0, 0.0), subscription.concurrency)
+        prefetch = Prefetch(subscription.at_once, subscription.prefetch, MOST_BYTES // (len(besides) + 1))
+        self.in_hand = in_hand = rooms.in_hand(prefetch.limit(0, 0.0), subscription.at_once)
         group = Group(subscription.stream, subscription.group)
         self.commands = rooms.group(wire, group, name)
         entries = rooms.entries(wire, group, name)
         self._reader = rooms.reader(connections, group, name)
-        work = rooms.work()
+        work, executors = _handling(rooms, subscription, settings, in_hand)
         self.membership = membership = rooms.membership(subscription, settings, self.commands, in_hand, counts, besides=besides)
         self._intake = intake = rooms.intake(subscription, in_hand, work, counts)
         recovery = rooms.recovery(entries, membership, in_hand, intake, counts)
@@ -105,7 +109,7 @@ class Consumer:
             alone=alone or Alone(),
             left=self.claimer.hurry,
         )
-        self.executors = rooms.executors(
+        self.executors = executors(
             subscription=subscription,
             around=Surroundings(subscription.topic, subscription.group, publish, state),
             work=work,
@@ -259,3 +263,13 @@ class Consumer:
                 counts.newer += 1
             case _:
                 return
+
+
+def _handling(
+    rooms: Rooms, subscription: Subscription, settings: Settings, in_hand: InHand
+) -> tuple[Queue[Any], Callable[..., Standing[Any]]]:
+    """Where deliveries wait, and who handles them: one at a time, or together."""
+    if subscription.batch is None:
+        return rooms.work(), rooms.executors
+    work = rooms.batch_work(subscription.batch, settings.lease, lambda: in_hand.credit < STREAMS_READ and len(in_hand) <= len(work))
+    return work, rooms.batch_executors

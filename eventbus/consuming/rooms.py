@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eventbus.consuming.batch_executors import BatchExecutors
+from eventbus.consuming.batch_work import BatchWork
 from eventbus.consuming.beat import Beat
 from eventbus.consuming.claimer import Claimer
 from eventbus.consuming.executors import Executors
@@ -28,6 +30,7 @@ class Rooms:
     entries: type[EntryCommands] = EntryCommands
     reader: type[GroupReader] = GroupReader
     work: type[Work] = Work
+    batch_work: type[BatchWork] = BatchWork
     in_hand: type[InHand] = InHand
     intake: type[Intake] = Intake
     membership: type[Membership] = Membership
@@ -35,6 +38,7 @@ class Rooms:
     fetcher: type[Fetcher] = Fetcher
     gate: type[Gate] = Gate
     executors: type[Executors] = Executors
+    batch_executors: type[BatchExecutors] = BatchExecutors
     beat: type[Beat] = Beat
     claimer: type[Claimer] = Claimer
     settler: type[Settler] = Settler

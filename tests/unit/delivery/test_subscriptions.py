@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from eventbus.delivery import Declarations, Policy, Retry, Settings, Topics, compile_subscriptions
+from eventbus.delivery import Batch, Declarations, Policy, Retry, Settings, Topics, compile_subscriptions
 from eventbus.errors import ConfigurationError
 from eventbus.events import Event, Flat, Topic
 
@@ -173,3 +173,50 @@ async def test_the_middleware_of_the_bus_is_outside_that_of_the_subscription():
     (subscription,) = declared((SignedUp, one, {"middleware": [layer("c"), layer("d")]}), middleware=[layer("a"), layer("b")])
     await subscription.routes["SignedUp"].invoke(SignedUp(), None)
     assert log == ["a", "b", "c", "d"]
+
+
+async def many(events: list[Account]): ...
+async def as_many(events: list[Account]): ...
+
+
+def compiled(*declared, batch):
+    declarations = Declarations()
+    for spec, handler in declared:
+        declarations.declare(spec, group="store", topic=None, middleware=(), policy=Policy(batch=batch))(handler)
+    return compile_subscriptions(declarations, SETTINGS, topics=Topics())
+
+
+def test_one_batch_at_a_time_is_handled_unless_it_is_said_otherwise():
+    """Several at a time would share out what comes; what they hold is counted in events."""
+    (found,) = compiled((SignedUp, many), batch=Batch(max_size=50))
+    assert (found.concurrency, found.at_once) == (1, 50)
+    declarations = Declarations()
+    policy = Policy(batch=Batch(max_size=50), concurrency=3)
+    declarations.declare(SignedUp, group="store", topic=None, middleware=(), policy=policy)(many)
+    (found,) = compile_subscriptions(declarations, SETTINGS, topics=Topics())
+    assert (found.concurrency, found.at_once) == (3, 150)
+
+
+def test_a_batch_goes_to_one_handler():
+    """Else events of one type would wait for others of it."""
+
+    class Renamed(Account, topic="accounts"):
+        pass
+
+    (found,) = compiled((SignedUp | Renamed, many), batch=Batch())
+    assert sorted(found.routes) == ["Renamed", "SignedUp"]
+    with pytest.raises(ConfigurationError, match=r"as_many and .*many share a group that takes batches.*union of the classes"):
+        compiled((SignedUp, many), (Renamed, as_many), batch=Batch())
+
+
+def test_a_group_takes_batches_or_not():
+    """One handler cannot say so for another."""
+    declarations = Declarations()
+    declarations.declare(SignedUp, group="store", topic=None, middleware=(), policy=Policy(batch=Batch()))(many)
+
+    class Renamed(Account, topic="accounts"):
+        pass
+
+    declarations.declare(Renamed, group="store", topic=None, middleware=(), policy=Policy())(one)
+    with pytest.raises(ConfigurationError, match="share a group that takes batches"):
+        compile_subscriptions(declarations, SETTINGS, topics=Topics())
