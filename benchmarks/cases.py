@@ -71,6 +71,7 @@ _ALL: Final = (
     PLAIN,
     Case("consume-1ms", "consume, handler awaits 1 ms, concurrency 100", "consume", 60_000, handler="millisecond", concurrency=100),
     Case("consume-thread", "consume, synchronous handler in a thread", "consume", 20_000, handler="thread"),
+    Case("consume-batch", "consume, handler takes lists of 500", "consume", 100_000, handler="batch"),
     Case("publish-each", "publish, awaited one by one", "publish", 20_000),
     TASKS,
     replace(TASKS, name="publish-1000", title="publish, 1,000 tasks", width=1_000),

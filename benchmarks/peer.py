@@ -36,7 +36,7 @@ class Task:
         consumer: The name of this consumer; no two processes have the same.
         event: "reading", "order" or "document".
         handler: "plain" never suspends, "once" awaits `sleep(0)`, "millisecond" awaits 1 ms, "thread" is a synchronous
-            function, "late" notes how long events took.
+            function, "late" notes how long events took, "batch" is ours alone: "plain" for lists.
         concurrency: Handlers at a time; 0 for what the library does by itself.
         count: Events to publish, or to handle; 0 where another process counts.
         publishing: "each" awaits one after the other, "tasks" and "gather" so many at a time, "batch" uses the library's

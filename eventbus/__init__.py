@@ -2,7 +2,7 @@
 
 from eventbus.blocking import BlockingBus
 from eventbus.bus import EventBus
-from eventbus.delivery import Batch, Context, Exponential, Middleware, Published, Replicated, Retry, exponential
+from eventbus.delivery import Batch, BatchContext, Context, Exponential, Middleware, Published, Replicated, Retry, exponential
 from eventbus.errors import (
     AdminError,
     BackendError,
@@ -34,6 +34,7 @@ __all__ = [
     "BackendRefused",
     "BackendUnavailable",
     "Batch",
+    "BatchContext",
     "BigInt",
     "BlockingBus",
     "CodecError",

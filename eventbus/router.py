@@ -41,8 +41,9 @@ class Subscribes:
     def _check_may_subscribe(self) -> None:
         """Refuse a subscription that comes too late; a router's never does."""
 
+    # mypy takes `A | B` for a UnionType or an A, so that the last of these must accept both
     @overload
-    def subscribe(
+    def subscribe(  # type: ignore[overload-overlap]
         self,
         event: type[_E],
         /,
@@ -63,7 +64,7 @@ class Subscribes:
     ) -> HandlerOf[_E]: ...
 
     @overload
-    def subscribe(
+    def subscribe(  # type: ignore[overload-overlap]
         self,
         event: type[_E],
         /,
@@ -87,7 +88,7 @@ class Subscribes:
     @overload
     def subscribe(
         self,
-        event: UnionType,
+        event: UnionType | type[_E],
         /,
         *,
         group: str | None = None,
@@ -142,7 +143,8 @@ class Subscribes:
             topic: A topic in place of the event class's own.
             start: Where a group that is new begins: "earliest" (default), "latest", or an entry id, after
                 which it starts. A group that exists goes on where it is.
-            concurrency: Handlers that run at a time in this process. Default 32 (EVENTBUS_CONCURRENCY).
+            concurrency: Handlers that run at a time in this process. Default 32 (EVENTBUS_CONCURRENCY); with `batch`, batches
+                at a time, and default 1.
             prefetch: Entries read ahead of the handlers (EVENTBUS_PREFETCH). Default: what they finish in a tenth of a
                 second, at least twice the concurrency, at most 1,000. Whatever it is, what a process holds is
                 32 MiB, shared by its subscriptions, and what one read brings beyond.
@@ -151,7 +153,8 @@ class Subscribes:
                 TimeoutError. A handler in a thread cannot be cancelled: that it is late is logged, and its
                 own end decides. Default: never.
             foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
-            batch: Give the handler a list of events: `Batch(max_size=500, max_wait=0.2)`. Default: one event.
+            batch: Give the handler a list of events and, if it asks for it, a `BatchContext`: `Batch(max_size=500, max_wait=0.2)`.
+                What it does not fail by `ctx.fail(event, …)` is acknowledged when it returns. Default: one event.
             idempotent: Do not start what this group has finished: True for a day, or for how long. Default False.
             broadcast: Give every process each event: a group for each of them, which ends with it. Default False.
             ordered: Handle events with one key one at a time and in order, in one process at a time: True or "block", so

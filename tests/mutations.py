@@ -74,7 +74,7 @@ MUTATIONS = [
     Mutation(
         promise=6,
         says="what never started waits for its turn when the process is asked to end",
-        file="eventbus/consuming/executors.py",
+        file="eventbus/consuming/standing.py",
         old="for delivery in (*self._gate.clear(), *self._work.clear()):",
         new="for delivery in self._gate.clear():",
         test=f"{SCHEDULES}/test_ending.py::test_what_a_worker_under_load_had_only_queued_starts_elsewhere_in_under_a_second_of_its_sigterm",

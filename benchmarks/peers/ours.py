@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.events import content
 from benchmarks.peer import GROUP, Peer, Tally, Task
-from eventbus import Context, Event, EventBus, Value
+from eventbus import Batch, BatchContext, Context, Event, EventBus, Value
 from eventbus.observe.prometheus import instrument
 
 if TYPE_CHECKING:
@@ -72,15 +72,20 @@ class Library(Peer):
     async def consume(self, tally: Tally) -> None:
         event = EVENTS[self.task.event]
         concurrency = self.task.concurrency or None  # None: what the bus does by itself
+        options: dict[str, Any] = {"group": GROUP, "concurrency": concurrency}
+        if self.task.handler == "batch":
+            options["batch"] = Batch()
         for topic in self.task.streams:
-            self.bus.subscribe(event, topic=topic, group=GROUP, concurrency=concurrency)(handler(self.task.handler, tally, event))
+            self.bus.subscribe(event, topic=topic, **options)(handler(self.task.handler, tally, event))
         async with self.bus, self.bus.consuming():
             await asyncio.Event().wait()
 
 
-def handler(kind: str, tally: Tally, event: type[Event]) -> Callable[[Any, Context], Any]:
-    """The handlers of `benchmarks.peer.handler`, with the context that only this library hands them."""
+def handler(kind: str, tally: Tally, event: type[Event]) -> Callable[[Any, Any], Any]:
+    """The handlers of `benchmarks.peer.handler`, with the context that only this library hands them; and one of batches."""
     add = tally.add
+    if kind == "batch":
+        return of_batches(tally, event)
 
     async def plain(event: Any, ctx: Context) -> None:  # noqa: ARG001 - to be given it is what is measured
         add(event.number)
@@ -102,3 +107,15 @@ def handler(kind: str, tally: Tally, event: type[Event]) -> Callable[[Any, Conte
     chosen: Any = {"plain": plain, "once": once, "millisecond": millisecond, "late": late, "thread": thread}[kind]
     chosen.__annotations__ = {"event": event, "ctx": Context, "return": None}
     return chosen  # type: ignore[no-any-return]
+
+
+def of_batches(tally: Tally, event: type[Event]) -> Callable[[Any, BatchContext], Any]:
+    """A handler of batches that does what "plain" does with each event."""
+    add = tally.add
+
+    async def batch(events: Any, ctx: BatchContext) -> None:  # noqa: ARG001
+        for each in events:
+            add(each.number)
+
+    batch.__annotations__ = {"events": list[event], "ctx": BatchContext, "return": None}  # type: ignore[valid-type]
+    return batch

@@ -11,6 +11,7 @@ import anyio
 
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
+from eventbus.consuming.fetcher import STREAMS_READ
 from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
@@ -18,11 +19,12 @@ from eventbus.events import NORMAL
 from eventbus.streams import Connections, Group, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from eventbus.consuming.executors import Executors
+    from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.levels import Slots
-    from eventbus.consuming.work import Work
+    from eventbus.consuming.standing import Standing
+    from eventbus.consuming.work import Queue
     from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams import Backlog
 
@@ -75,13 +77,13 @@ class Consumer:
         self.subscription = subscription
         self.counts = counts = Counts()
         self._wire = wire
-        prefetch = Prefetch(subscription.concurrency, subscription.prefetch, MOST_BYTES // (consumers + 1))
-        self.in_hand = in_hand = rooms.in_hand(prefetch.limit(0, 0.0), subscription.concurrency)
+        prefetch = Prefetch(subscription.at_once, subscription.prefetch, MOST_BYTES // (consumers + 1))
+        self.in_hand = in_hand = rooms.in_hand(prefetch.limit(0, 0.0), subscription.at_once)
         group = Group(subscription.stream, subscription.group)
         self.commands = rooms.group(wire, group, name)
         entries = rooms.entries(wire, group, name)
         self._reader = rooms.reader(connections, group, name)
-        work, executors = _own(rooms) if slots is None else _shared(rooms, slots, priority)
+        work, executors = _handling(rooms, subscription, settings, in_hand, slots)
         self.membership = membership = rooms.membership(subscription, settings, self.commands, in_hand, counts, besides=besides)
         self._intake = intake = rooms.intake(subscription, in_hand, work, counts)
         recovery = rooms.recovery(entries, membership, in_hand, intake, counts)
@@ -270,10 +272,13 @@ class Consumer:
                 return
 
 
-def _own(rooms: Rooms) -> tuple[Work, type[Executors]]:
-    return rooms.work(), rooms.executors
-
-
-def _shared(rooms: Rooms, slots: Slots, priority: str) -> tuple[Work, type[Executors]]:
-    """Those of one priority, whose handlers are also the others'."""
-    return rooms.level_work(slots, priority), rooms.level_executors
+def _handling(
+    rooms: Rooms, subscription: Subscription, settings: Settings, in_hand: InHand, slots: Slots | None
+) -> tuple[Queue[Any], Callable[..., Standing[Any]]]:
+    """Where deliveries wait, and who handles them: one at a time, in turn with the topic's other priorities, or together."""
+    if slots is not None:
+        return rooms.level_work(slots, subscription.priority or NORMAL), rooms.level_executors
+    if subscription.batch is None:
+        return rooms.work(), rooms.executors
+    work = rooms.batch_work(subscription.batch, settings.lease, lambda: in_hand.credit < STREAMS_READ and len(in_hand) <= len(work))
+    return work, rooms.batch_executors

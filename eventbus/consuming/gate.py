@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from eventbus.delivery import CRASHES, Backoff, Ended, Ending, type_of
 from eventbus.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
 
     from eventbus.consuming.alone import Alone
     from eventbus.consuming.counts import Counts
@@ -25,6 +26,9 @@ _log = logging.getLogger("eventbus.consuming")
 
 FRESH: Final = 2 / 3
 """Share of the lease for which a confirmed one is surely ours, counted from when the confirmation was asked for."""
+
+PAGE: Final = 300
+"""Entries one script asks for: about 4 ms of the server's time."""
 
 _LOST: Final = Ended(Ending.LOST, "its lease was lost before it started")
 
@@ -68,7 +72,7 @@ class Gate:
         self._counts = counts
         self._alone = alone
         self._left = left
-        self._asking: list[Delivery] = []
+        self._asking: dict[Delivery, None] = {}  # in order
         self._aside: set[Delivery] = set()
         self._answered: asyncio.Event | None = None  # of what is asked now
 
@@ -122,38 +126,66 @@ class Gate:
                 _log.debug("a start waits for Redis: %s", error)
             await anyio.sleep(self._backoff.delay(failures))
 
+    async def admit_together(self, deliveries: Collection[Delivery]) -> dict[Delivery, Ended]:
+        """Wait until all of them may start in this very moment, whoever passes at once and whoever has to be asked for.
+
+        Returns:
+            Those that may not, and how they ended instead.
+        """
+        refused = {each: spent for each in deliveries if (spent := _spent(each)) is not None}
+        unmarked = {each for each in deliveries if each.marked_first}
+        failures = 0
+        # What was fresh may be so no more when others have been waited for.
+        while asking := [each for each in deliveries if each not in refused and self._asks(each, marked=each not in unmarked)]:
+            since = asyncio.get_running_loop().time()
+            try:
+                await self._until_asked(asking)
+                unmarked.difference_update(each for each in asking if each.confirmed >= since)
+            except BackendError as error:
+                failures += 1
+                _log.debug("the start of a batch waits for Redis: %s", error)
+                await anyio.sleep(self._backoff.delay(failures))
+        return refused | {each: _LOST for each in deliveries if each.lost and each not in refused}
+
+    def _asks(self, delivery: Delivery, *, marked: bool) -> bool:
+        """Whether it has a lease that must be confirmed, or a start that must be counted."""
+        if not self._has_lease(delivery):
+            return False
+        return not marked or asyncio.get_running_loop().time() - delivery.confirmed >= self._fresh
+
+    def _has_lease(self, delivery: Delivery) -> bool:
+        return not delivery.lost and not delivery.cut and delivery.token == self._membership.token
+
     def leave(self, delivery: Delivery) -> None:
         """Its run has ended, or never began. What passed at once was never here."""
         if self._alone.leave(delivery):
             self._left()
 
     async def _admit(self, delivery: Delivery) -> Ended | None:
-        if delivery.marked_first and delivery.crashes >= CRASHES:
-            reason = f"{delivery.crashes} starts of it were lost with their process or their lease"
-            return Ended(Ending.CRASHED, reason, type=type_of(delivery.fields))
-        while not delivery.lost and not delivery.cut and delivery.token == self._membership.token:
-            if await self._confirmed(delivery):
+        if (spent := _spent(delivery)) is not None:
+            return spent
+        while self._has_lease(delivery):
+            since = asyncio.get_running_loop().time()
+            await self._until_asked([delivery])
+            if delivery.confirmed >= since:
                 return None
         return _LOST if delivery.lost else None
 
-    async def _confirmed(self, delivery: Delivery) -> bool:
-        """Ask for this delivery; those that come meanwhile are asked for together, by whoever is next."""
-        since = asyncio.get_running_loop().time()
-        self._asking.append(delivery)
-        try:
-            await self._until_asked(delivery)
-        finally:
-            if delivery in self._asking:
-                self._asking.remove(delivery)
-        return delivery.confirmed >= since
+    async def _until_asked(self, deliveries: Collection[Delivery]) -> None:
+        """Wait until these were asked for; those that come meanwhile are asked for together, by whoever is next.
 
-    async def _until_asked(self, delivery: Delivery) -> None:
-        """Wait until it was asked for. All whom one answer concerns go on in the same turn of the event loop."""
-        while delivery in self._asking:
-            if self._answered is None:
-                await self._ask_next()
-            else:
-                await self._answered.wait()
+        All whom one answer concerns go on in the same turn of the event loop.
+        """
+        self._asking.update(dict.fromkeys(deliveries))
+        try:
+            while not self._asking.keys().isdisjoint(deliveries):
+                if self._answered is None:
+                    await self._ask_next()
+                else:
+                    await self._answered.wait()
+        finally:
+            for delivery in deliveries:
+                self._asking.pop(delivery, None)
 
     async def _ask_next(self) -> None:
         self._answered = answered = asyncio.Event()
@@ -165,10 +197,8 @@ class Gate:
             answered.set()
 
     async def _ask(self) -> None:
-        asking, self._asking = self._asking, []
-        for kind in {_kind(each) for each in asking}:
-            private, token, marked = kind
-            batch = [each for each in asking if _kind(each) == kind]
+        asking, self._asking = self._asking, {}
+        for (private, token, marked), batch in _batches(asking):
             sent = asyncio.get_running_loop().time()
             kept = await self._kept(batch, private=private, token=token, marked=marked)
             if kept is None:
@@ -195,8 +225,20 @@ class Gate:
         return beaten.kept | beaten.cut
 
 
-def _kind(delivery: Delivery) -> tuple[bool, str, bool]:
-    return delivery.private, delivery.token, delivery.marked_first
+def _batches(deliveries: Iterable[Delivery]) -> list[tuple[tuple[bool, str, bool], list[Delivery]]]:
+    """Split by stream, token and whether their start is counted, and into pieces that one script takes."""
+    kinds: dict[tuple[bool, str, bool], list[Delivery]] = defaultdict(list)
+    for each in deliveries:
+        kinds[each.private, each.token, each.marked_first].append(each)
+    return [(kind, found[at : at + PAGE]) for kind, found in kinds.items() for at in range(0, len(found), PAGE)]
+
+
+def _spent(delivery: Delivery) -> Ended | None:
+    """How it ended, where too many of its starts were lost."""
+    if not delivery.marked_first or delivery.crashes < CRASHES:
+        return None
+    reason = f"{delivery.crashes} starts of it were lost with their process or their lease"
+    return Ended(Ending.CRASHED, reason, type=type_of(delivery.fields))
 
 
 def is_last(delivery: Delivery) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eventbus.delivery import Delivery, split
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
-    from eventbus.consuming.work import Work
+    from eventbus.consuming.work import Queue
     from eventbus.delivery import Subscription
     from eventbus.streams import HandedOver, RawEntry
 
@@ -32,7 +32,7 @@ class Intake:
         counts: Where they are counted.
     """
 
-    def __init__(self, subscription: Subscription, in_hand: InHand, work: Work, counts: Counts) -> None:
+    def __init__(self, subscription: Subscription, in_hand: InHand, work: Queue[Any], counts: Counts) -> None:
         self._about = str(subscription)
         self._in_hand = in_hand
         self._work = work

@@ -168,8 +168,8 @@ class LevelExecutors(Executors):
         finally:
             self._level.close()
 
-    async def _execute(self, run: Run, delivery: Delivery) -> None:
+    async def _execute(self, run: Run[Delivery], given: Delivery) -> None:
         try:
-            await super()._execute(run, delivery)
+            await super()._execute(run, given)
         finally:
             self._level.ended()

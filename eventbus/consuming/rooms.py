@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eventbus.consuming.batch_executors import BatchExecutors
+from eventbus.consuming.batch_work import BatchWork
 from eventbus.consuming.beat import Beat
 from eventbus.consuming.claimer import Claimer
 from eventbus.consuming.executors import Executors
@@ -30,6 +32,7 @@ class Rooms:
     reader: type[GroupReader] = GroupReader
     work: type[Work] = Work
     level_work: type[LevelWork] = LevelWork
+    batch_work: type[BatchWork] = BatchWork
     in_hand: type[InHand] = InHand
     intake: type[Intake] = Intake
     membership: type[Membership] = Membership
@@ -38,6 +41,7 @@ class Rooms:
     gate: type[Gate] = Gate
     executors: type[Executors] = Executors
     level_executors: type[LevelExecutors] = LevelExecutors
+    batch_executors: type[BatchExecutors] = BatchExecutors
     beat: type[Beat] = Beat
     claimer: type[Claimer] = Claimer
     settler: type[Settler] = Settler

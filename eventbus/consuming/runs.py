@@ -5,31 +5,34 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
+
+from eventbus.consuming.work import Given
+from eventbus.delivery import Context
 
 if TYPE_CHECKING:
-    from eventbus.delivery import Context, Delivery, Ended
+    from eventbus.delivery import BatchContext, Ended
     from eventbus.delivery.handlers import Handler
 
 
 @dataclass(slots=True, eq=False)
-class Run:
-    """An executor, and what it has in hand now. One for all its deliveries: nothing is made for each.
+class Run(Generic[Given]):
+    """An executor, and what it has in hand now. One for all that it is given: nothing is made for each.
 
     Attributes:
         task: The executor.
-        delivery: What it sees to its end; None while it waits for work.
-        handler: The handler that runs; None while the delivery waits at the gate.
-        context: What the handler was given.
+        given: The delivery, or the batch, that it sees to its end; None while it waits for work.
+        handler: The handler that runs; None while what was given waits at the gate.
+        context: What the handler was given beside that.
         since: When the handler started; the event loop's time.
         asked: How it is to end, once we asked it to; a handler's own result does not count any more then.
         late: Its thread is beyond the timeout, and that was said.
     """
 
     task: asyncio.Task[None]
-    delivery: Delivery | None = None
+    given: Given | None = None
     handler: Handler | None = None
-    context: Context | None = None
+    context: Context | BatchContext | None = None
     since: float = 0.0
     asked: Ended | None = None
     late: bool = False
@@ -41,8 +44,8 @@ class Run:
 
     @property
     def type(self) -> str:
-        """The event's type, once it is known."""
-        return "" if self.context is None else self.context.type
+        """The event's type, once it is known; a batch has none."""
+        return self.context.type if isinstance(self.context, Context) else ""
 
     @property
     def name(self) -> str:
@@ -54,13 +57,13 @@ class Run:
         """Whether its handler is in a thread just now, which nothing can stop."""
         return self.context is not None and self.context.in_thread
 
-    def begin(self, delivery: Delivery) -> None:
-        """It has a delivery in hand."""
-        self.delivery = delivery
+    def begin(self, given: Given) -> None:
+        """It has something in hand."""
+        self.given = given
         self.context = self.asked = None
         self.late = False
 
-    def start(self, handler: Handler, context: Context, now: float) -> None:
+    def start(self, handler: Handler, context: Context | BatchContext, now: float) -> None:
         """Its handler starts now."""
         self.handler, self.context, self.since = handler, context, now
 

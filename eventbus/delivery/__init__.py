@@ -1,6 +1,7 @@
 """Values and decisions of delivery: settings, subscriptions, deliveries, outcomes. No I/O."""
 
 from eventbus.delivery.backoff import Backoff
+from eventbus.delivery.batch_context import BatchContext
 from eventbus.delivery.carried import Carried, split
 from eventbus.delivery.context import Context, Surroundings
 from eventbus.delivery.delivery import Delivery
@@ -9,7 +10,7 @@ from eventbus.delivery.handlers import Middleware
 from eventbus.delivery.letter import dead_letter, timestamp
 from eventbus.delivery.loop import Alive, Health
 from eventbus.delivery.observer import Handled, Observer
-from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, Reason, carry, decide, hop
+from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, Reason, carry, decide, hop, raised
 from eventbus.delivery.patterns import Batch, Order, Weights
 from eventbus.delivery.placement import NOTHING, OnceKey, Placement, Placing, Span, placing
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
@@ -35,6 +36,7 @@ __all__ = [
     "Alive",
     "Backoff",
     "Batch",
+    "BatchContext",
     "Carried",
     "Context",
     "Decision",
@@ -77,6 +79,7 @@ __all__ = [
     "exponential",
     "hop",
     "placing",
+    "raised",
     "refuse_early",
     "resolve",
     "resolve_settings",

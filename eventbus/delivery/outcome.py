@@ -7,7 +7,7 @@ from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Final
 
 from eventbus.delivery.carried import FRESH, Carried
-from eventbus.errors import ConfigurationError, RetryLater
+from eventbus.errors import ConfigurationError, Reject, RetryLater
 
 if TYPE_CHECKING:
     from eventbus.delivery.delivery import Delivery
@@ -68,6 +68,15 @@ class Ended:
     error: BaseException | None = None
     type: str = ""
     version: int = 1
+
+
+def raised(error: BaseException, event_type: str) -> Ended:
+    """How a delivery ended whose handler raised this for it: signals say what they want."""
+    if isinstance(error, RetryLater):
+        return Ended(Ending.LATER, "its handler put it off", error, event_type)
+    if isinstance(error, Reject):
+        return Ended(Ending.REJECTED, "its handler rejected it", error, event_type)
+    return Ended(Ending.RAISED, "its handler raised", error, event_type)
 
 
 class Outcome(Enum):

@@ -21,6 +21,11 @@ class Ready:
     event: Event
     envelope: Envelope | None
 
+    @property
+    def type(self) -> str:
+        """The event's type."""
+        return info(type(self.event)).type
+
 
 def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
     """Find the handler of an entry and decode its event.

@@ -29,7 +29,7 @@ class Policy:
 
     Attributes:
         start: Where a new group begins: "earliest" (default), "latest" or an entry id.
-        concurrency: Handlers at a time. Default: the bus's.
+        concurrency: Handlers at a time. Default: the bus's; of batches one.
         prefetch: Entries read ahead. Default: the bus's, else it adapts.
         retry: What happens after a handler raised. Default `Retry()`.
         timeout: Seconds after which a run of the handler is cancelled. Default: never.
@@ -161,6 +161,11 @@ class Subscription:
     priority: str | None = None
 
     @property
+    def at_once(self) -> int:
+        """How many events its handlers can have at a time."""
+        return self.concurrency if self.batch is None else self.concurrency * self.batch.max_size
+
+    @property
     def types(self) -> dict[str, int]:
         """The event types it handles, with the highest version it knows of each."""
         return {name: route.version for name, route in self.routes.items()}
@@ -245,7 +250,7 @@ def compile_subscriptions(
     drafts: dict[tuple[str, str], _Draft] = {}
     for declaration in declarations:
         classes = _concrete(declaration)
-        handler = inspect_handler(declaration.function, classes)
+        handler = inspect_handler(declaration.function, classes, batch=declaration.policy.batch is not None)
         invoke = handler.invoker((*middleware, *declaration.middleware))
         group = declaration.group or _default_group(declaration, settings)
         for event_class in classes:
@@ -295,11 +300,13 @@ def _add_route(draft: _Draft, route: Route, where: str) -> None:
 
 def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> Subscription:
     policy, topic = draft.policy, draft.topic.name
-    concurrency = policy.concurrency or settings.concurrency
+    # Batches are there to be written together: several at a time would share out what comes, and each be small.
+    concurrency = policy.concurrency or (settings.concurrency if policy.batch is None else 1)
     where = f"group {group!r} on topic {topic!r}"
     _check_together(policy, declared, where)
     _check_there(policy, where)
     _check_foreign(policy.foreign, draft, where)
+    _check_one_list(policy.batch, draft, where)
     return Subscription(
         topic=topic,
         stream=settings.prefix + topic,
@@ -329,7 +336,7 @@ def _check_together(policy: Policy, topic: Topic, where: str) -> None:
 
 def _check_there(policy: Policy, where: str) -> None:
     """Refuse what is declared and not built yet."""
-    wanted = {name: getattr(policy, name) for name in ("batch", "idempotent", "broadcast", "ordered")}
+    wanted = {name: getattr(policy, name) for name in ("idempotent", "broadcast", "ordered")}
     for name, value in wanted.items():
         if value:
             raise ConfigurationError(f"{where}: {name}={value!r} is not there yet")
@@ -342,3 +349,13 @@ def _check_foreign(foreign: Flat | None, draft: _Draft, where: str) -> None:
     if route is None or route.event_class is not foreign.event_class:
         name = foreign.event_class.__name__
         raise ConfigurationError(f"{where}: foreign=Flat({name}), but none of its handlers subscribes to {name}")
+
+
+def _check_one_list(batch: Batch | None, draft: _Draft, where: str) -> None:
+    """A batch goes to one handler, as it came: no event of it waits for others of its type."""
+    names = sorted({route.handler.name for route in draft.routes.values()})
+    if batch is not None and len(names) > 1:
+        raise ConfigurationError(
+            f"{where}: {' and '.join(names)} share a group that takes batches, which go to one handler: "
+            f"subscribe one to a union of the classes, or use another group"
+        )

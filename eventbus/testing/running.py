@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
+from eventbus.delivery import BatchContext
 from eventbus.errors import BackendError
 from eventbus.events import Event
 
@@ -77,10 +78,10 @@ class Running:
         """Note a confirmed publish; the bus calls it."""
         self._published.append(event)
 
-    async def saw_handled(self, event: Any, ctx: Context, call_next: Any) -> None:
-        """Note a handled event; a middleware outside all others."""
+    async def saw_handled(self, event: Any, ctx: Context | BatchContext, call_next: Any) -> None:
+        """Note a handled event, or those of a batch that were not failed; a middleware outside all others."""
         await call_next(event, ctx)
-        self._handled.append(event)
+        self._handled += ctx.remaining if isinstance(ctx, BatchContext) else [event]
 
 
 def _owed(consumer: Consumer, backlog: Backlog) -> str:

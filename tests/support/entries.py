@@ -13,11 +13,13 @@ SETTINGS = Settings(url="redis://nowhere", service="billing")
 _places = count(1)
 
 
-def subscription(handler, *, spec: object = OrderCreated, settings: Settings = SETTINGS, **policies: Any) -> Subscription:
+def subscription(
+    handler, *, spec: object = OrderCreated, settings: Settings = SETTINGS, middleware: Any = (), **policies: Any
+) -> Subscription:
     """Subscribe one handler as group `charge`."""
     declarations = Declarations()
     policy = Policy(**policies)
-    declarations.declare(spec, group="charge", topic=None, middleware=(), policy=policy)(handler)
+    declarations.declare(spec, group="charge", topic=None, middleware=middleware, policy=policy)(handler)
     (compiled,) = compile_subscriptions(declarations, settings, topics=Topics())
     return compiled
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import field_validator
 
-from eventbus import Context, Event, EventBus, Retry
+from eventbus import Batch, BatchContext, Context, Event, EventBus, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
 from tests.support.tasks import Task
@@ -169,6 +169,25 @@ class WorkerBus(EventBus):
 async def work(event: Any, ctx: Context) -> None:
     """Do what the event says."""
     tell("started", event.name, ctx.attempt, ctx.priority)
+    await do(event)
+    tell("ended", event.name)
+
+
+async def work_together(events: list[Any], ctx: BatchContext) -> None:
+    """Do what each event says, one after the other; one that raises fails alone."""
+    for event in events:
+        tell("started", event.name, ctx.of(event).attempt)
+    for event in events:
+        try:
+            await do(event)
+        except RuntimeError as error:
+            ctx.fail(event, error)
+    for event in ctx.remaining:
+        tell("ended", event.name)
+
+
+async def do(event: Any) -> None:
+    """What an event says."""
     match getattr(event, "do", "end").split():
         case ["die", seconds]:
             await asyncio.sleep(float(seconds))
@@ -179,7 +198,6 @@ async def work(event: Any, ctx: Context) -> None:
             await asyncio.Event().wait()
         case ["raise"]:
             raise RuntimeError(event.name)
-    tell("ended", event.name)
 
 
 KINDS = {"errand": Errand, "parcel": Parcel, "trap": Trap, "task": Task}
@@ -195,12 +213,15 @@ async def consume(
         kinds: The event types it knows.
         backoff: Delays of its retries.
         lease: Seconds.
-        options: concurrency, prefetch; and claim_interval, drain of the bus.
+        options: concurrency, prefetch, batch (the values of a `Batch`); and claim_interval, drain of the bus.
     """
     policy = {name: options.pop(name) for name in ("concurrency", "prefetch") if name in options}
+    handler: Any = work
+    if "batch" in options:
+        handler, policy["batch"] = work_together, Batch(**options.pop("batch"))
     bus = WorkerBus(service="worker", lease=lease, **{"claim_interval": 0.1, **options})
     for kind in kinds:
-        bus.subscribe(KINDS[kind], group=group, retry=Retry(backoff=backoff, jitter=0), **policy)(work)
+        bus.subscribe(KINDS[kind], group=group, retry=Retry(backoff=backoff, jitter=0), **policy)(handler)
     await bus.run()
 
 

@@ -5,11 +5,13 @@ A line that must be refused carries an ignore of each checker; an ignore that ig
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
-from eventbus import Context, Event, EventBus, Published, Reject, Retry, RetryLater, Router, exponential
+from eventbus import Batch, BatchContext, Context, Event, EventBus, Published, Reject, Retry, RetryLater, Router, exponential
 
+Invoke = Callable[[Any, Any], Awaitable[Any]]
 bus = EventBus("redis://localhost", service="typing")
 router = Router()
 
@@ -61,6 +63,44 @@ async def either(event: OrderCreated | OrderPaid) -> None: ...
 async def takes_the_base(event: OrderCreated) -> None: ...
 
 
+@bus.subscribe(OrderCreated, batch=Batch(max_size=500, max_wait=0.2))
+async def many(events: list[OrderCreated]) -> None: ...
+
+
+@router.subscribe(OrderCreated, batch=Batch(), concurrency=2)
+def many_in_a_thread(events: list[OrderCreated], ctx: BatchContext) -> None:
+    for event in events:
+        assert_type(ctx.of(event), Context)
+        ctx.fail(event, Reject("it is no order"))
+        ctx.fail(event, "the row is locked")
+
+
+@bus.subscribe(OrderCreated, batch=Batch())
+async def any_sequence(events: Sequence[OrderCreated]) -> None: ...
+
+
+@bus.subscribe(ExpressOrderCreated, batch=Batch())
+async def any_sequence_of_the_base(events: Sequence[OrderCreated], ctx: BatchContext) -> None:
+    await ctx.publish(OrderPaid(order_id="all"))
+    await ctx.of(events[0]).publish(OrderPaid(order_id=events[0].order_id))
+
+
+@bus.subscribe(OrderCreated | OrderPaid, batch=Batch())
+async def many_of_either(events: list[OrderCreated | OrderPaid]) -> None: ...
+
+
+async def timed(event: object, ctx: Context | BatchContext, call_next: Invoke) -> None:
+    await call_next(event, ctx)
+
+
+async def of_batches(events: list[OrderCreated], ctx: BatchContext, call_next: Invoke) -> None:
+    await call_next(ctx.remaining, ctx)
+
+
+@bus.subscribe(OrderCreated, batch=Batch(), middleware=[timed, of_batches])
+async def surrounded(events: list[OrderCreated]) -> None: ...
+
+
 class Shipping:
     async def ship(self, event: OrderPaid) -> None: ...
 
@@ -94,6 +134,19 @@ def another_event_in_a_thread(event: OrderPaid, ctx: Context) -> None: ...
 async def narrower_than_subscribed(event: ExpressOrderCreated) -> None: ...
 
 
+@bus.subscribe(OrderCreated, batch=Batch())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+async def one_for_many(event: OrderCreated) -> None: ...
+
+
+@router.subscribe(OrderCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+async def many_for_one(events: list[OrderCreated]) -> None: ...
+
+
+@bus.subscribe(OrderCreated, batch=Batch())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+async def many_others(events: list[OrderPaid]) -> None: ...
+
+
+bus.subscribe(OrderCreated, batch=500)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 bus.subscribe(OrderCreated)(Shipping().ship)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 bus.subscribe(OrderCreated, timeout="30")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 Retry(attempts="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

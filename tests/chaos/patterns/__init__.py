@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.chaos.patterns.batches import Batches
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.patterns.priorities import Priorities
 from tests.chaos.patterns.replay import Replay
 
-PATTERNS: Final[dict[str, Pattern]] = {"priorities": Priorities(), "replay": Replay()}
+PATTERNS: Final[dict[str, Pattern]] = {
+    "priorities": Priorities(),
+    "batches": Batches(),
+    "replay": Replay(),
+}
 """By name, in the order of their runs."""
 
 PLAIN: Final = Pattern()

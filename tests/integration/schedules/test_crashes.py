@@ -208,3 +208,22 @@ async def _leave_copy(bus, redis, event, private):
     published = await bus.publish(event, topic="elsewhere")
     ((_, fields),) = await redis.xrange("elsewhere", published.entry_id, published.entry_id)
     await redis.xadd(private, {**fields, "ebentry": "1-1", "ebattempts": "1", "ebcrashes": "2"})
+
+
+async def test_of_one_killer_in_batches_of_good_events_exactly_the_killer_is_dead_lettered(one_url, redis_at):
+    """Each death costs all of its batch a start; at their last one they run alone, and none is spent with it."""
+    events = errands(60, "sleep 0.001")
+    events[30] = Errand(name="killer", do="die 0.005")
+    async with AsyncExitStack() as stack:
+        workers = await fleet(stack, one_url, DEATHS + 1, batch={"max_size": 20, "max_wait": 0.05})
+        async with EventBus(one_url, service="shop") as shop:
+            await shop.publish_many(events)
+        for each in workers.members:
+            await each.begin()
+        await workers.outlive(redis_at, DEATHS)
+        started, ended = workers.starts()
+        assert len(workers.dead) == DEATHS
+    (letter,) = await copies(redis_at, "dead")
+    assert (name_of(letter), letter["ebreason"]) == ("killer", "crashes")
+    assert started["killer"] == DEATHS
+    assert set(ended) == {event.name for event in events} - {"killer"}

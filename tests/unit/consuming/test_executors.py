@@ -665,14 +665,14 @@ async def test_what_executors_held_when_they_failed_starts_again_with_the_next()
         runs.append(event.order_id)
 
     floor = Floor(handler, concurrency=2)
-    finish, failures = floor.executors._finish, [RuntimeError("a defect")]
+    finish, failures = floor.executors._end, [RuntimeError("a defect")]
 
     def failing(finished, ended):
         if failures:
             raise failures.pop()
         finish(finished, ended)
 
-    floor.executors._finish = failing
+    floor.executors._end = failing
     (one,) = floor.put("o-1")
     with pytest.RaisesGroup(RuntimeError):
         await floor.executors.run(lambda: None)

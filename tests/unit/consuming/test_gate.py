@@ -10,8 +10,8 @@ import pytest
 
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
-from eventbus.consuming.gate import Gate, is_last
-from eventbus.delivery import Carried, Ending
+from eventbus.consuming.gate import PAGE, Gate, is_last
+from eventbus.delivery import CRASHES, Carried, Ending
 from eventbus.errors import BackendUnavailable
 from eventbus.streams import Beaten
 from tests.support.entries import SETTINGS, delivery
@@ -369,3 +369,55 @@ async def test_when_the_one_that_asks_is_cancelled_those_that_wait_with_it_ask_a
     entrance.server.open.set()
     assert await asyncio.gather(*tasks[1:]) == [None, None]
     assert sorted(entrance.asked[1][1]) == sorted(each.entry_id for each in deliveries[1:])
+
+
+async def test_all_of_a_batch_are_asked_for_together_and_those_that_pass_are_not():
+    """One question a kind: leases are confirmed, starts of what was claimed are counted."""
+    entrance = Entrance()
+    read, old, (one, two) = fresh(), stale(), (claimed(), claimed(count=2))
+    assert await entrance.gate.admit_together([read, old, one, two]) == {}
+    assert entrance.asked == [("beat", [old.entry_id]), ("mark", [one.entry_id, two.entry_id])]
+    assert entrance.server.counted == [(one.entry_id, 1), (two.entry_id, 2)]
+
+
+async def test_of_a_large_batch_a_script_is_asked_for_a_few_hundred():
+    """Each holds up the server for some milliseconds."""
+    entrance, batch = Entrance(), [stale() for _ in range(PAGE + 1)]
+    assert await entrance.gate.admit_together(batch) == {}
+    assert [len(ids) for _, ids in entrance.asked] == [PAGE, 1]
+
+
+async def test_what_may_not_start_is_told_with_the_reason():
+    """It is another's, or spent its starts; the latter needs no question."""
+    entrance, good, gone, spent, lost = Entrance(), stale(), stale(), claimed(count=CRASHES + 1), fresh(lost=True)
+    entrance.server.lost = {gone.entry_id}
+    refused = await entrance.gate.admit_together([good, gone, spent, lost])
+    assert {each: ended.ending for each, ended in refused.items()} == {gone: Ending.LOST, spent: Ending.CRASHED, lost: Ending.LOST}
+    assert entrance.asked == [("beat", [good.entry_id, gone.entry_id])]
+
+
+async def test_a_batch_has_no_lease_of_a_group_that_began_anew_and_needs_none_of_what_was_cut():
+    """What this process holds of them is all there is."""
+    entrance = Entrance()
+    assert await entrance.gate.admit_together([stale(token="before"), stale(cut=True)]) == {}
+    assert entrance.asked == []
+
+
+async def test_what_was_fresh_is_asked_for_when_others_were_waited_for_too_long():
+    """Nothing of a batch starts on a lease that ran out while Redis was away for the others."""
+    entrance, read, old = Entrance(), fresh(), stale()
+    entrance.server.open.clear()
+    waiting = asyncio.ensure_future(entrance.gate.admit_together([read, old]))
+    await entrance.server.asked.wait()
+    read.confirmed -= LEASE * FRESH  # so long did it take
+    entrance.server.open.set()
+    assert await waiting == {}
+    assert entrance.asked == [("beat", [old.entry_id]), ("beat", [read.entry_id])]
+
+
+async def test_starts_that_were_counted_are_not_counted_again_for_those_of_the_others():
+    """What one answer counted begins when all may; a question that was not answered is asked again."""
+    entrance, one, old = Entrance(), claimed(), stale()
+    entrance.server.fails = [BackendUnavailable("away")]
+    assert await entrance.gate.admit_together([one, old]) == {}
+    assert sorted(what for what, _ in entrance.asked) in (["beat", "mark", "mark"], ["beat", "beat", "mark"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextvars
 import functools
 import threading
+from collections.abc import Iterable, Sequence  # noqa: TC003 - annotations are read at runtime
 from typing import TYPE_CHECKING, Any, ForwardRef, Optional, Protocol, TypeVar, Union, runtime_checkable
 
 import pytest
 
-from eventbus.delivery import Context, Delivery, Surroundings
+from eventbus.delivery import BatchContext, Context, Delivery, Surroundings
 from eventbus.delivery.handlers import handler_name, inspect_handler, short_name
 from eventbus.errors import ConfigurationError
 from eventbus.events import Event
@@ -479,3 +480,59 @@ def test_a_name_that_names_itself_is_unknown():
     """Looking it up ends."""
     handler = defined_by("X = 'X'\nasync def handler(event: 'X'): ...")
     assert inspect_handler(handler, (Created,))
+
+
+# -- batches
+
+
+async def lists(events: list[Created], ctx: BatchContext): ...
+async def lists_of_a_base(events: list[Base]): ...
+async def lists_of_a_union(events: list[Created | Paid], *, ctx: BatchContext): ...
+async def lists_of_anything(events: list[Any]): ...
+async def bare_lists(events: list): ...
+async def sequences(events: Sequence[Base]): ...
+async def iterables(events: Iterable[Created | Paid]): ...
+async def one_or_many(events: Base | list[Base]): ...
+async def unsaid(events, ctx: BatchContext): ...
+def lists_in_a_thread(events: list[Base], ctx: BatchContext): ...
+
+
+LISTS = [lists_of_a_base, lists_of_a_union, lists_of_anything, bare_lists, sequences, iterables, one_or_many, unsaid]
+
+
+@pytest.mark.parametrize("function", [*LISTS, lists_in_a_thread], ids=handler_name)
+async def test_a_handler_of_batches_is_called_with_the_list_and_with_the_context_where_it_asks(function):
+    """Whatever it calls a list."""
+    handler = inspect_handler(function, (Created, Paid), batch=True)
+    batch = BatchContext(Surroundings("orders", "charge", None, None), {})
+    await handler.invoker(())([Created(), Paid()], batch)
+
+
+async def many_for_one(event: list[Created]): ...
+async def a_sequence_for_one(events: Sequence[Created]): ...
+async def the_context_of_one(events: list[Created], ctx: Context): ...
+async def the_context_of_many(event: Created, ctx: BatchContext): ...
+async def tuples(events: tuple[Created, str]): ...
+async def other_lists(events: list[Paid]): ...
+async def asks_twice(events: list[Created], one: BatchContext, two: BatchContext): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "batch", "words"),
+    [
+        (only_the_event, True, "takes event: Created, but batch= gives it a list: write `event: list[Created]`, or leave out batch="),
+        (tuples, True, "takes events: tuple[Created, str], but batch= gives it a list: write `events: list[Created]`"),
+        (many_for_one, False, "takes event: list[Created], but is given one event at a time: write `event: Created`, or subscribe with"),
+        (a_sequence_for_one, False, "takes events: Sequence[Created], but is given one event at a time"),
+        (the_context_of_one, True, "is given a list of events: write `ctx: BatchContext`"),
+        (the_context_of_many, False, "is given one event at a time: write `ctx: Context`"),
+        (other_lists, True, "takes events: list[Paid] but subscribes to Created; make the two the same"),
+        (asks_twice, True, "asks for the context twice; keep one parameter of type BatchContext"),
+    ],
+    ids=lambda value: handler_name(value) if callable(value) else "",
+)
+def test_a_handler_of_one_event_and_one_of_batches_are_not_the_same(function, batch, words):
+    """What to write stands in the error."""
+    with pytest.raises(ConfigurationError) as caught:
+        inspect_handler(function, (Created,), batch=batch)
+    assert words in str(caught.value)

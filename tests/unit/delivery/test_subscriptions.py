@@ -225,8 +225,58 @@ def test_a_priority_is_named_behind_the_group():
     assert str(replace(subscription, priority="high")) == "tickets/g (high)"
 
 
-@pytest.mark.parametrize(("option", "value"), [("batch", Batch()), ("ordered", True)])
-def test_what_priorities_would_not_keep_is_refused(option, value):
+async def tickets(events: list[Ticket]): ...
+
+
+@pytest.mark.parametrize(("option", "value", "handler"), [("batch", Batch(), tickets), ("ordered", True, one)])
+def test_what_priorities_would_not_keep_is_refused(option, value, handler):
     """Named with the reason."""
     with pytest.raises(ConfigurationError, match=f"{option}= and the topic's priorities do not go together"):
-        declared((Ticket, one, {option: value}))
+        declared((Ticket, handler, {option: value}))
+
+
+async def many(events: list[Account]): ...
+async def as_many(events: list[Account]): ...
+
+
+def compiled(*declared, batch):
+    declarations = Declarations()
+    for spec, handler in declared:
+        declarations.declare(spec, group="store", topic=None, middleware=(), policy=Policy(batch=batch))(handler)
+    return compile_subscriptions(declarations, SETTINGS, topics=Topics())
+
+
+def test_one_batch_at_a_time_is_handled_unless_it_is_said_otherwise():
+    """Several at a time would share out what comes; what they hold is counted in events."""
+    (found,) = compiled((SignedUp, many), batch=Batch(max_size=50))
+    assert (found.concurrency, found.at_once) == (1, 50)
+    declarations = Declarations()
+    policy = Policy(batch=Batch(max_size=50), concurrency=3)
+    declarations.declare(SignedUp, group="store", topic=None, middleware=(), policy=policy)(many)
+    (found,) = compile_subscriptions(declarations, SETTINGS, topics=Topics())
+    assert (found.concurrency, found.at_once) == (3, 150)
+
+
+def test_a_batch_goes_to_one_handler():
+    """Else events of one type would wait for others of it."""
+
+    class Renamed(Account, topic="accounts"):
+        pass
+
+    (found,) = compiled((SignedUp | Renamed, many), batch=Batch())
+    assert sorted(found.routes) == ["Renamed", "SignedUp"]
+    with pytest.raises(ConfigurationError, match=r"as_many and .*many share a group that takes batches.*union of the classes"):
+        compiled((SignedUp, many), (Renamed, as_many), batch=Batch())
+
+
+def test_a_group_takes_batches_or_not():
+    """One handler cannot say so for another."""
+    declarations = Declarations()
+    declarations.declare(SignedUp, group="store", topic=None, middleware=(), policy=Policy(batch=Batch()))(many)
+
+    class Renamed(Account, topic="accounts"):
+        pass
+
+    declarations.declare(Renamed, group="store", topic=None, middleware=(), policy=Policy())(one)
+    with pytest.raises(ConfigurationError, match="share a group that takes batches"):
+        compile_subscriptions(declarations, SETTINGS, topics=Topics())
