@@ -2,7 +2,7 @@
 
 from eventbus.blocking import BlockingBus
 from eventbus.bus import EventBus
-from eventbus.delivery import Batch, Context, Exponential, Middleware, Published, Replicated, Retry, exponential
+from eventbus.delivery import Batch, Context, Exponential, Middleware, Published, Replicated, Retry, Scheduled, exponential
 from eventbus.errors import (
     AdminError,
     BackendError,
@@ -13,6 +13,7 @@ from eventbus.errors import (
     DecodeError,
     DurabilityNotReached,
     EncodeError,
+    EntryIdTooLow,
     EventBusError,
     EventTooLarge,
     Failed,
@@ -41,6 +42,7 @@ __all__ = [
     "DecodeError",
     "DurabilityNotReached",
     "EncodeError",
+    "EntryIdTooLow",
     "Event",
     "EventBus",
     "EventBusError",
@@ -59,6 +61,7 @@ __all__ = [
     "Retry",
     "RetryLater",
     "Router",
+    "Scheduled",
     "Signal",
     "Topic",
     "Value",

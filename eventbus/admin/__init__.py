@@ -21,6 +21,7 @@ from eventbus.admin.records import (
     TopicSummary,
 )
 from eventbus.admin.replies import before
+from eventbus.admin.scheduled import ScheduledEvent, ScheduledInfo
 
 __all__ = [
     "LAG_LIMIT",
@@ -43,6 +44,8 @@ __all__ = [
     "PendingEntry",
     "PendingInfo",
     "Redriven",
+    "ScheduledEvent",
+    "ScheduledInfo",
     "ServerInfo",
     "TopicInfo",
     "TopicSummary",

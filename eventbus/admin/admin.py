@@ -9,10 +9,11 @@ from eventbus.admin.group_changes import abandon, rename
 from eventbus.admin.groups import STREAM, describe_groups, kind_of, list_pending
 from eventbus.admin.records import DeadGroup, Entry, PendingInfo, ServerInfo, TopicInfo, TopicSummary
 from eventbus.admin.replies import glob_escaped, pairs, seconds_since, text
+from eventbus.admin.scheduled import list_scheduled
 from eventbus.admin.trimming import check_limits, plan
 from eventbus.errors import BackendRefused, NotFound
 from eventbus.events import Topic, check_name
-from eventbus.streams import Group, Wire, keys, server_time, trim
+from eventbus.streams import Group, Schedule, Wire, keys, server_time, trim
 from eventbus.streams.probe import parse_info
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventbus.admin.group_changes import Owed
+    from eventbus.admin.scheduled import ScheduledInfo
     from eventbus.streams import Connections, Trimmed
 
 ADMIN_TIMEOUT: Final = 30.0
@@ -32,7 +34,7 @@ SCAN_COUNT: Final = 1000
 class Admin:
     """Inspect topics and groups, and put right what went wrong. An open bus has one: `bus.admin`.
 
-    What writes: `rename_group`, `abandon_group`, `trim`, and of `dead_letters` `redrive` and `discard`.
+    What writes: `cancel_scheduled`, `rename_group`, `abandon_group`, `trim`, and of `dead_letters` `redrive` and `discard`.
 
     Args:
         connections: Where Redis is; one connection is made, when first needed.
@@ -126,6 +128,24 @@ class Admin:
             return None
         retrying = await list_pending(self._wire, private, group, retry=True, consumer=consumer, count=count)
         return [found] if retrying is None else [found, retrying]
+
+    # -- scheduled events
+
+    async def scheduled(self, topic: str | Topic, *, count: int = 100) -> ScheduledInfo:
+        """List the events of a topic, of all its priorities, that are held until they are due.
+
+        Args:
+            topic: The topic.
+            count: Most of them, those that are due first.
+
+        Redis cost:
+            A TIME, a ZCARD, a ZRANGE for 100 events, and an XRANGE for each, payload included.
+        """
+        return await list_scheduled(self._wire, self.stream(topic), count=count)
+
+    async def cancel_scheduled(self, event_id: str, *, topic: str | Topic) -> bool:
+        """Take a scheduled event back; as `EventBus.cancel_scheduled`."""
+        return await Schedule(self._wire, self.stream(topic)).cancel(event_id)
 
     # -- dead letters, groups, trimming
 

@@ -38,6 +38,7 @@ class GroupCensus:
         due: Those of them whose time has come.
         dead_letters: Its dead letters.
         cut: Entries a hard cap cut before it had settled them, ever.
+        scheduled: Events of the topic that are not due yet.
     """
 
     topic: str
@@ -51,6 +52,7 @@ class GroupCensus:
     due: int
     dead_letters: int
     cut: int
+    scheduled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,13 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         ("ZCOUNT", keys.due(stream, group), "-inf", now),
         ("XLEN", keys.dead(stream, group)),
         ("HGET", keys.group(stream, group), "cut"),
+        ("ZCARD", keys.scheduled_due(stream)),
         passing_over=ABSENT,
     )
     row = next((row for row in map(pairs, rows or ()) if text(row["name"]) == group), None)
     if row is None or topic is None:
         return None
-    length, retry_entries, parked, due, dead, cut = (int(number or 0) for number in numbers)
+    length, retry_entries, parked, due, dead, cut, scheduled = (int(number or 0) for number in numbers)
     both = [pending for pending in (topic, retry) if pending is not None]
     return GroupCensus(
         topic=subscription.topic,
@@ -111,6 +114,7 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         due=due,
         dead_letters=dead,
         cut=cut,
+        scheduled=scheduled,
     )
 
 

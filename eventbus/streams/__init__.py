@@ -16,17 +16,21 @@ from eventbus.streams.entries import (
     RawEntry,
 )
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
+from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
-from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Wire, pack
+from eventbus.streams.scheduled import Advanced, Schedule, ScheduledRow, load_store, store
+from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Turn, Wire, pack
 
 __all__ = [
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
+    "MOST_VALUES",
     "UNFIT",
     "UNSERVED",
     "Address",
+    "Advanced",
     "Backlog",
     "Batch",
     "Beaten",
@@ -44,14 +48,19 @@ __all__ = [
     "Moved",
     "Promoted",
     "RawEntry",
+    "Schedule",
+    "ScheduledRow",
     "ServerFacts",
     "Trimmed",
+    "Turn",
     "Wire",
     "dangers",
     "keys",
+    "load_store",
     "pack",
     "probe",
     "server_time",
     "silences",
+    "store",
     "trim",
 ]
