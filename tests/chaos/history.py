@@ -23,7 +23,8 @@ delivery: its entry id, with an `r` before it in the group's private stream.
     stall    a process's event loop did not turn from `since` to t: its own observation
     phase    name: calm (the last fault is over), drained, end
     dead     a dead letter, read at the end: g n id e reason attempts crashes
-    state    what a group still owes at the end: g pending parked due retry unread
+    state    what a group still owes at the end: g pending parked due retry unread scheduled
+    clock    the wall clock at t: wall, seconds since 1970
 
 Lines are written by one unbuffered write each, so that a killed process loses none it has written.
 """

@@ -56,8 +56,8 @@ def as_markdown(result: Result) -> str:
     ]
     for kind, effect in effects.by_kind.items():
         busy = str(effect.busy) if kind in ("kill", "point", "poison") else ""
-        numbers = (effect.count, busy, effect.redelivered, effect.resent, effect.hits or "", effect.duplicates)
-        lines.append(f"| {WORDS.get(kind, kind)} | " + " | ".join(str(number) for number in numbers) + " |")
+        columns = (effect.count, busy, effect.redelivered, effect.resent, effect.hits or "", effect.duplicates)
+        lines.append(f"| {WORDS.get(kind, kind)} | " + " | ".join(str(number) for number in columns) + " |")
     drained = "never" if liveness.drained is None else f"{liveness.drained:.1f} s after the last fault"
     lines += [
         "",

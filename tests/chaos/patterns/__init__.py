@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.chaos.patterns.delays import Delays
+from tests.chaos.patterns.once import PublishingOnce
 from tests.chaos.patterns.pattern import Pattern
 
-PATTERNS: Final[dict[str, Pattern]] = {}
+PATTERNS: Final[dict[str, Pattern]] = {"delays": Delays(), "once": PublishingOnce()}
 """By name, in the order of their runs."""
 
 PLAIN: Final = Pattern()
