@@ -65,10 +65,10 @@ class PublishingOnce(Pattern):
         return await bus.publish_many(batch, timeout=min(timeout, 1.0), idempotency_key=True)
 
     async def accompany(self, rig: Rig) -> None:
-        """Lose replies to publishers: the drawn schedule loses those to XADD, which nobody sends here."""
+        """Lose replies to publishers, whatever they publish by: the drawn schedule loses those to XADD, which nobody sends here."""
         places = [place.name for place in rig.publishers]
         for number in range(1 << 20):
-            await Attack(rig, [Fault(1.0, "drop", (places[number % len(places)],), detail="EVAL")]).run(time.monotonic())
+            await Attack(rig, [Fault(1.0, "drop", (places[number % len(places)],), detail="specversion")]).run(time.monotonic())
 
     def checkers(self, troubles: Troubles, terms: Terms, plain: dict[str, Checker]) -> dict[str, Checker]:
         return {**plain, "once": Once()}
