@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from eventbus import BackendRefused, Context, DurabilityNotReached, Event, EventBus, LifecycleError, Replicated, Scheduled, Topic
 from eventbus.streams import Address, Connections, Schedule, Wire, keys
+from eventbus.supervision import Supervisor
 from tests.support.events import OrderCreated, orders
 from tests.support.proxy import proxy_to
 
@@ -89,8 +90,8 @@ async def test_a_delayed_event_is_held_and_then_stands_in_its_topic_as_it_was_pu
 
 async def test_a_moment_is_the_same_for_every_clock(redis_url, redis_client):
     """Given with any zone; what is due is told in UTC."""
-    at = datetime.now(UTC) + timedelta(milliseconds=300)
     async with EventBus(redis_url, service="shop") as bus:
+        at = datetime.now(UTC) + timedelta(seconds=1)
         published = await bus.publish(OrderCreated(order_id="o-1"), at=at)
         assert timedelta() <= published.due - at <= timedelta(milliseconds=1)
         ((entry_id, _),) = await entries(redis_client, "orders", 1)
@@ -110,9 +111,8 @@ async def test_what_is_due_already_is_published_at_once(redis_url, redis_client,
 
 async def test_events_are_promoted_by_due_time_and_those_of_one_time_as_they_were_published(redis_url, redis_client):
     """Also where one millisecond held more than ten, whose ids sort otherwise as text."""
-    at = datetime.now(UTC) + timedelta(seconds=0.5)
     async with EventBus(redis_url, service="shop") as bus:
-        events = orders(200)
+        events, at = orders(200), datetime.now(UTC) + timedelta(seconds=1.5)
         await bus.publish_many(events[100:], at=at)
         await bus.publish_many(events[:100], at=at - timedelta(seconds=0.2))
         held_ids = [entry_id for entry_id, _ in await redis_client.xrange("{orders}:scheduled")]
@@ -282,6 +282,21 @@ async def test_what_is_scheduled_outlives_a_restart_of_redis(redis_server):
         ((_, fields),) = await entries(client, "orders", 1)
         assert fields["id"] == published.event_id
         assert await held(client) == EMPTY
+
+
+async def test_after_an_outage_promoters_ask_again_within_half_a_second(redis_url, monkeypatch):
+    """What is due shall not wait for as long as the loops of leases may."""
+    started = {}
+
+    def start(supervisor, name, body, stopping=None, *, backoff=None):
+        started[name] = backoff
+        ordinary(supervisor, name, body, stopping, backoff=backoff)
+
+    ordinary = Supervisor.start
+    monkeypatch.setattr(Supervisor, "start", start)
+    async with EventBus(redis_url, service="shop"):
+        asked = [started[name] for name in ("promoting scheduled events", "waiting for scheduled events")]
+    assert max(backoff.delay(failures, chance=1.0) for backoff in asked for failures in range(1, 50)) <= 0.5
 
 
 async def test_without_memory_nothing_is_scheduled_or_promoted_and_nothing_is_lost(redis_server):
