@@ -2,7 +2,18 @@
 
 from eventbus.blocking import BlockingBus
 from eventbus.bus import EventBus
-from eventbus.delivery import Batch, BatchContext, Context, Exponential, Middleware, Published, Replicated, Retry, exponential
+from eventbus.delivery import (
+    Batch,
+    BatchContext,
+    Context,
+    Exponential,
+    Middleware,
+    Published,
+    Replicated,
+    Retry,
+    Scheduled,
+    exponential,
+)
 from eventbus.errors import (
     AdminError,
     BackendError,
@@ -13,6 +24,7 @@ from eventbus.errors import (
     DecodeError,
     DurabilityNotReached,
     EncodeError,
+    EntryIdTooLow,
     EventBusError,
     EventTooLarge,
     Failed,
@@ -43,6 +55,7 @@ __all__ = [
     "DecodeError",
     "DurabilityNotReached",
     "EncodeError",
+    "EntryIdTooLow",
     "Event",
     "EventBus",
     "EventBusError",
@@ -62,6 +75,7 @@ __all__ = [
     "Retry",
     "RetryLater",
     "Router",
+    "Scheduled",
     "Signal",
     "Topic",
     "Value",

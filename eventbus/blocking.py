@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from eventbus.delivery import Durability, OnceKey, Span
     from eventbus.events import Event, Topic
-    from eventbus.publishing import Publisher
 
 
 class BlockingBus:
     """The publishing half of a bus, for synchronous code and any number of threads."""
 
-    def __init__(self, portal: BlockingPortal, publisher: Publisher) -> None:
+    def __init__(self, portal: BlockingPortal, runtime: Runtime) -> None:
         self._open_portal: BlockingPortal | None = portal
-        self._publisher = publisher
+        self._publisher = runtime.publisher
+        self._promotion = runtime.promotion
 
     def close(self) -> None:
         """Refuse what comes after the block."""
@@ -94,6 +94,10 @@ class BlockingBus:
         call = partial(publish_many, events, topic=topic, headers=headers, timeout=timeout, durability=durability, asked=asked)
         return self._portal.call(call)
 
+    def cancel_scheduled(self, event_id: str, *, topic: str | Topic | type[Event]) -> bool:
+        """Take back an event that is not in its topic yet; as `EventBus.cancel_scheduled`."""
+        return self._portal.call(self._promotion.cancel, event_id, topic)
+
 
 @contextmanager
 def blocking_bus(settings: Settings) -> Generator[BlockingBus]:
@@ -102,7 +106,7 @@ def blocking_bus(settings: Settings) -> Generator[BlockingBus]:
     with start_blocking_portal() as portal:
         runtime = portal.call(Runtime.open, settings, Topics())
         try:
-            bus = BlockingBus(portal, runtime.publisher)
+            bus = BlockingBus(portal, runtime)
             try:
                 yield bus
             finally:

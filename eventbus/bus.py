@@ -28,7 +28,7 @@ from eventbus.errors import LifecycleError
 from eventbus.publishes import Publishes
 from eventbus.publishing import Publisher
 from eventbus.router import Router, Subscribes, check_router
-from eventbus.supervision import Janitor, Runtime, StopRequest, finish, stop_on_signals
+from eventbus.supervision import Janitor, Promotion, Runtime, StopRequest, finish, stop_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eventbus.blocking import BlockingBus
     from eventbus.consuming import Consumer
     from eventbus.delivery import Observer
+    from eventbus.events import Event, Topic
     from eventbus.supervision import Loop
 
 
@@ -80,6 +81,7 @@ class EventBus(Subscribes, Publishes):
         rooms: What consumers are put together from; a subclass of the bus may put other rooms in their place.
         publisher_class: The publisher's class, likewise.
         janitor_class: The janitor's class, likewise.
+        promotion_class: The class of what promotes scheduled events, likewise.
         stuck: Handlers that were still running when the last `run` or `consuming` ended, since they ignored
             their cancel or sat in a thread: only the end of the process ends them.
 
@@ -90,6 +92,7 @@ class EventBus(Subscribes, Publishes):
     rooms: ClassVar[Rooms] = Rooms()
     publisher_class: ClassVar[type[Publisher]] = Publisher
     janitor_class: ClassVar[type[Janitor]] = Janitor
+    promotion_class: ClassVar[type[Promotion]] = Promotion
 
     def __init__(
         self,
@@ -184,6 +187,28 @@ class EventBus(Subscribes, Publishes):
             self._admin = Admin(runtime.connections, prefix=runtime.settings.prefix)
         return self._admin
 
+    async def cancel_scheduled(self, event_id: str, *, topic: str | Topic | type[Event]) -> bool:
+        """Take back an event that was published with a delay, or for a moment, and is not in its topic yet.
+
+        Args:
+            event_id: The event's id, as its `Scheduled` has it.
+            topic: The topic it was published to, or its class.
+
+        Returns:
+            Whether it came in time: then the event never is in its topic, and its idempotency key is free again. Else
+            it was promoted or cancelled before, or never scheduled.
+
+        Raises:
+            LifecycleError: The bus is not open.
+            ConfigurationError: No event id, or a class without a topic.
+            BackendUnavailable: No answer: it may or may not have been cancelled; ask again.
+            BackendRefused: Redis answered with an error.
+
+        Redis cost:
+            Two reads and a script.
+        """
+        return await self._opened().promotion.cancel(event_id, topic)
+
     # -- opening and closing
 
     async def open(self) -> None:
@@ -208,7 +233,12 @@ class EventBus(Subscribes, Publishes):
             topics = Topics()
             self._subscriptions = compile_subscriptions(self.declarations, settings, middleware=self.middleware, topics=topics)
             self._runtime = await Runtime.open(
-                settings, topics, rooms=self.rooms, publisher_class=self.publisher_class, janitor_class=self.janitor_class
+                settings,
+                topics,
+                rooms=self.rooms,
+                publisher_class=self.publisher_class,
+                janitor_class=self.janitor_class,
+                promotion_class=self.promotion_class,
             )
         except BaseException:
             self._state = before

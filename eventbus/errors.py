@@ -10,6 +10,7 @@
     ├── BackendError            Redis
     │   ├── BackendUnavailable  no answer: it may or may not have been executed
     │   ├── BackendRefused      Redis answered with an error: it was not executed
+    │   │   └── EntryIdTooLow   an entry id that is not above the last one of its stream
     │   ├── DurabilityNotReached the event is written, and not (yet) as durable as was asked
     │   └── PublishIncomplete   some events of a batch are not known to be written
     ├── AdminError              what an operator asked for was not done; nothing was changed
@@ -92,6 +93,18 @@ class BackendRefused(BackendError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class EntryIdTooLow(BackendRefused):
+    """An event was published with an entry id that is not above every one its stream ever had. It was not written.
+
+    Attributes:
+        last: The last id of the stream.
+    """
+
+    def __init__(self, message: str, *, last: str) -> None:
+        super().__init__(message, code="IDTOOLOW")
+        self.last = last
 
 
 class DurabilityNotReached(BackendError):

@@ -23,6 +23,7 @@ from eventbus.admin.records import (
 )
 from eventbus.admin.replays import Replayed
 from eventbus.admin.replies import before
+from eventbus.admin.scheduled import ScheduledEvent, ScheduledInfo
 
 __all__ = [
     "LAG_LIMIT",
@@ -47,6 +48,8 @@ __all__ = [
     "PendingInfo",
     "Redriven",
     "Replayed",
+    "ScheduledEvent",
+    "ScheduledInfo",
     "ServerInfo",
     "TopicInfo",
     "TopicSummary",

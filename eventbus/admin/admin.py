@@ -13,10 +13,11 @@ from eventbus.admin.ranges import Range
 from eventbus.admin.records import DeadGroup, PendingInfo, ServerInfo, TopicInfo, TopicSummary
 from eventbus.admin.replays import AHEAD, Pace, Replays
 from eventbus.admin.replies import glob_escaped, text
+from eventbus.admin.scheduled import list_scheduled
 from eventbus.admin.trimming import check_limits, plan
 from eventbus.errors import ConfigurationError, NotFound
 from eventbus.events import NORMAL, Topic, check_name
-from eventbus.streams import Group, Wire, keys, known_levels, server_time, trim
+from eventbus.streams import Group, Schedule, Wire, keys, known_levels, server_time, trim
 from eventbus.streams.probe import parse_info
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from eventbus.admin.group_changes import Owed
     from eventbus.admin.ranges import Moment
     from eventbus.admin.replays import Replayed
+    from eventbus.admin.scheduled import ScheduledInfo
     from eventbus.streams import Connections, Trimmed
 
 ADMIN_TIMEOUT: Final = 30.0
@@ -39,7 +41,8 @@ SCAN_COUNT: Final = 1000
 class Admin:
     """Inspect topics and groups, and put right what went wrong. An open bus has one: `bus.admin`.
 
-    What writes: `replay`, `resume_replay`, `rename_group`, `abandon_group`, `trim`, and of `dead_letters` `redrive` and `discard`.
+    What writes: `replay`, `resume_replay`, `cancel_scheduled`, `rename_group`, `abandon_group`, `trim`, and of `dead_letters`
+    `redrive` and `discard`.
 
     Args:
         connections: Where Redis is; one connection is made, when first needed.
@@ -140,6 +143,24 @@ class Admin:
                     break
                 found.append(each)
         return found or None
+
+    # -- scheduled events
+
+    async def scheduled(self, topic: str | Topic, *, count: int = 100) -> ScheduledInfo:
+        """List the events of a topic, of all its priorities, that are held until they are due.
+
+        Args:
+            topic: The topic.
+            count: Most of them, those that are due first.
+
+        Redis cost:
+            A TIME, a ZCARD, a ZRANGE for 100 events, and an XRANGE for each, payload included.
+        """
+        return await list_scheduled(self._wire, self.stream(topic), count=count)
+
+    async def cancel_scheduled(self, event_id: str, *, topic: str | Topic) -> bool:
+        """Take a scheduled event back; as `EventBus.cancel_scheduled`."""
+        return await Schedule(self._wire, self.stream(topic)).cancel(event_id)
 
     # -- dead letters, groups, trimming
 

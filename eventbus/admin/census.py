@@ -69,7 +69,7 @@ class Census:
         BackendUnavailable: `run` raises and is started again by the supervisor. A refusal (a key of another
         type, a restricted user) costs that group's numbers and a line in the log.
     Redis cost:
-        One connection. Every `interval` for each group: HGETALL and TIME; in the elected process eleven
+        One connection. Every `interval` for each group: HGETALL and TIME; in the elected process twelve
         commands more, and one for each group of the topic; where the server does not know the lag, up to 11
         XRANGEs of 100 entries, payloads included.
 

@@ -39,6 +39,7 @@ class GroupCensus:
         dead_letters: Its dead letters.
         cut: Entries a hard cap cut before it had settled them, ever.
         priority: At which priority of the topic; None where it has none.
+        scheduled: Events of the topic that are not due yet.
     """
 
     topic: str
@@ -53,6 +54,7 @@ class GroupCensus:
     dead_letters: int
     cut: int
     priority: str | None = None
+    scheduled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,13 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         ("ZCOUNT", keys.due(stream, group), "-inf", now),
         ("XLEN", keys.dead(stream, group)),
         ("HGET", keys.group(stream, group), "cut"),
+        ("ZCARD", keys.scheduled_due(stream)),
         passing_over=ABSENT,
     )
     row = next((row for row in map(pairs, rows or ()) if text(row["name"]) == group), None)
     if row is None or topic is None:
         return None
-    length, retry_entries, parked, due, dead, cut = (int(number or 0) for number in numbers)
+    length, retry_entries, parked, due, dead, cut, scheduled = (int(number or 0) for number in numbers)
     both = [pending for pending in (topic, retry) if pending is not None]
     return GroupCensus(
         topic=subscription.topic,
@@ -116,6 +119,7 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         dead_letters=dead,
         cut=cut,
         priority=subscription.priority,
+        scheduled=scheduled,
     )
 
 

@@ -14,15 +14,17 @@ from eventbus.cli.group_changes import trim as trim_topic
 from eventbus.cli.groups import groups
 from eventbus.cli.info import show_topic, show_topics
 from eventbus.cli.loops import run_loop
-from eventbus.cli.moments import parse_beginning, parse_span
+from eventbus.cli.moments import parse_beginning, parse_moment, parse_span
 from eventbus.cli.options import Output, OutputOption, Prefix, PrefixForBus, Priority, Url, UrlForBus
 from eventbus.cli.payloads import make_event
 from eventbus.cli.pending import show_pending
 from eventbus.cli.publish import publish as publish_event
 from eventbus.cli.replay import replay
 from eventbus.cli.run import Run, run_here, run_in_workers, run_reloading
+from eventbus.cli.scheduled import cancel_scheduled, show_scheduled
 from eventbus.cli.serving import Place
 from eventbus.cli.tail import tail as tail_topic
+from eventbus.delivery import Placing
 from eventbus.errors import ConfigurationError
 from eventbus.events import NORMAL
 from eventbus.observe import LogFormat, LogLevel
@@ -89,6 +91,13 @@ def publish(
     type_name: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="The event's type; makes the first argument a topic.")
     ] = None,
+    priority: Annotated[str | None, typer.Option(metavar="NAME", help="One of the priorities that the class's topic declares.")] = None,
+    delay: Annotated[str | None, typer.Option(metavar="SPAN", help="Hold it so long before it is in the topic: 90s, 1h30m.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="Hold it until then: 2026-11-21T07:00:00Z.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Not stored where a day ago or less something was with this key.")
+    ] = None,
+    entry_id: Annotated[str | None, typer.Option(metavar="ID", help="The entry's id, above the last of the topic.")] = None,
     url: Url = None,
     prefix: Prefix = "",
     output: OutputOption = Output.TABLE,
@@ -99,6 +108,7 @@ def publish(
     eventbus publish app.events:OrderCreated '{"order_id": "o-42", "total": "9.99"}'
     eventbus publish orders --type OrderCreated '{"order_id": "o-42"}'
     generate | eventbus publish orders --type OrderCreated -
+    eventbus publish app.events:Reminder '{"order_id": "o-42"}' --delay 1h30m
 
     With a class the data is validated as in code: unknown fields are refused. With a topic it must be a JSON
     object. Wrong data is said in a sentence, and nothing is written.
@@ -107,7 +117,9 @@ def publish(
     logging.getLogger("eventbus").setLevel(logging.ERROR)
     with reported():
         event = make_event(what, _input(data), type_name=type_name)
-        run_loop(publish_event(event, url=url, prefix=prefix, output=output))
+        wait, moment = (None if delay is None else parse_span(delay, "--delay")), (None if at is None else parse_moment(at, "--at"))
+        asked = Placing(priority=priority, delay=wait, at=moment, idempotency_key=key, entry_id=entry_id)
+        run_loop(publish_event(event, asked, url=url, prefix=prefix, output=output))
 
 
 def _input(data: str) -> bytes:
@@ -196,6 +208,33 @@ def pending(
     """  # noqa: D301 - click reads the character, not the escape
     with reported():
         run_loop(show_pending(topic, group, url=url, prefix=prefix, consumer=consumer, count=count, output=output))
+
+
+@app.command(epilog=EPILOG)
+def scheduled(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    *,
+    cancel: Annotated[str | None, typer.Option(metavar="EVENT", help="Take back the event of this id, if it is not due yet.")] = None,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Most events.")] = 100,
+    url: Url = None,
+    prefix: Prefix = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List what is published to a topic and held until it is due: due time, type, event id, priority.
+
+    \b
+    eventbus scheduled orders
+    eventbus scheduled orders --cancel 019abc12-…
+    eventbus scheduled orders --count 1000 --output json
+
+    What is due first stands first. OVERDUE is what nobody promotes: no process that publishes to the topic or
+    consumes it is open.
+    """  # noqa: D301 - as above
+    with reported():
+        if cancel is None:
+            run_loop(show_scheduled(topic, url=url, prefix=prefix, count=count, output=output))
+        else:
+            run_loop(cancel_scheduled(topic, cancel, url=url, prefix=prefix, output=output))
 
 
 @app.command(epilog=EPILOG)

@@ -55,6 +55,15 @@ def parse_span(text: str, option: str) -> float:
     return _seconds(text)
 
 
+def parse_moment(text: str, option: str) -> datetime:
+    """Read a time with its zone.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    return _time(text, option, "a time with its zone: 2026-11-21T07:00:00Z")
+
+
 def parse_beginning(text: str, option: str = "--from") -> Beginning:
     """Read a moment that an option was given.
 
@@ -85,10 +94,14 @@ def _seconds(text: str) -> float:
 
 def _moment(text: str, option: str) -> int:
     wanted = "an entry id (1763709419123-0), a time with its zone (2026-11-21T07:00:00Z), or how long ago (10m, 1h30m)"
+    return max(0, (_time(text, option, wanted) - _EPOCH) // timedelta(milliseconds=1))
+
+
+def _time(text: str, option: str, wanted: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(f"{option} {text!r}: give {wanted}") from None
     if moment.tzinfo is None:
         raise ConfigurationError(f"{option} {text!r} has no zone: add Z for UTC, or +02:00; or give {wanted}")
-    return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
+    return moment

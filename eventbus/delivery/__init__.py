@@ -13,7 +13,7 @@ from eventbus.delivery.observer import Handled, Observer
 from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, Reason, carry, decide, hop, raised
 from eventbus.delivery.patterns import Batch, Order, Weights
 from eventbus.delivery.placement import NOTHING, OnceKey, Placement, Placing, Span, placing
-from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent
+from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent, Scheduled
 from eventbus.delivery.resolution import Ready, refuse_early, resolve, type_of
 from eventbus.delivery.retry import Exponential, Retry, exponential
 from eventbus.delivery.settings import Settings, check_arguments
@@ -64,6 +64,7 @@ __all__ = [
     "Replicated",
     "Retry",
     "Route",
+    "Scheduled",
     "Settings",
     "Span",
     "Subscription",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -30,6 +30,25 @@ class Published:
     event_id: str
     topic: str
     entry_id: str
+
+    @property
+    def due(self) -> datetime | None:
+        """When it will be in its stream, by Redis's clock; None for what is in it."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled(Published):
+    """Redis's confirmation that an event is held until it is due; cancel it by `EventBus.cancel_scheduled`.
+
+    Attributes:
+        event_id: As `Published`.
+        topic: The topic it will be in.
+        entry_id: Its id among what is scheduled; in the topic it gets another.
+        due: When it is due, in UTC, by Redis's clock.
+    """
+
+    due: datetime = field()  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class PublishEvent(Protocol):

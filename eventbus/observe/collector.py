@@ -19,6 +19,7 @@ from eventbus.observe.families import (
     Family,
     count_consumer,
     count_janitor,
+    count_promotion,
     count_publisher,
     count_reconnects,
     gauge_census,
@@ -87,6 +88,7 @@ class BusCollector(Collector):
             if runtime is not None:
                 found.append(Source(runtime.publisher, partial(count_publisher, runtime.publisher.counts)))
                 found.append(Source(runtime.janitor, partial(count_janitor, runtime.janitor.counts)))
+                found.append(Source(runtime.promotion, partial(count_promotion, runtime.promotion.counts)))
                 found.append(Source(runtime.wire, partial(count_reconnects, runtime.wire)))
         return found
 

@@ -102,6 +102,11 @@ OF_JANITOR: Final = (
     Counted(Family("eventbus_trimmed_unsettled_total", "Entries this process cut by a hard cap before they were settled.", ()), "cut"),
 )
 
+OF_PROMOTION: Final = (
+    Counted(Family("eventbus_scheduled_promoted_total", "Scheduled events this process put into their topics.", ()), "promoted"),
+    Counted(Family("eventbus_scheduled_missing_total", "Scheduled events that were deleted by another hand.", ()), "missing"),
+)
+
 RECONNECTS: Final = Family("eventbus_reconnects_total", "Times the command connection was made again.", ())
 STUCK: Final = Family("eventbus_stuck_handlers", "Handlers that nothing could end when consuming ended; only the process's end does.", ())
 RUNNING: Final = Family("eventbus_handlers_running", "Handlers that run now.")
@@ -109,6 +114,7 @@ IN_HAND: Final = Family("eventbus_in_hand", "Deliveries in hand: read and not se
 
 CUT: Final = Family("eventbus_group_cut_total", "Entries a hard cap cut before the group had settled them, by any process, ever.")
 LENGTH: Final = Family("eventbus_topic_length", "Entries in the topic's stream.", ("topic",))
+SCHEDULED: Final = Family("eventbus_topic_scheduled", "Events of the topic that are not due yet.", ("topic",))
 UNSERVED: Final = Family("eventbus_group_unserved_seconds", "Seconds since anybody served a group that nobody served for a day.")
 
 OF_GROUPS: Final[tuple[tuple[Family, Callable[[GroupView], float | None]], ...]] = (
@@ -140,10 +146,10 @@ OF_GROUPS: Final[tuple[tuple[Family, Callable[[GroupView], float | None]], ...]]
 )
 
 FAMILIES: Final = (
-    *(each.family for each in (*OF_PUBLISHER, *OF_CONSUMERS, *OF_JANITOR)),
+    *(each.family for each in (*OF_PUBLISHER, *OF_CONSUMERS, *OF_JANITOR, *OF_PROMOTION)),
     *(HANDLED, DEAD_LETTERS, RECONNECTS, STUCK, RUNNING, IN_HAND),
     *(family for family, _ in OF_GROUPS),
-    *(LENGTH, UNSERVED),
+    *(LENGTH, SCHEDULED, UNSERVED),
 )
 
 
@@ -169,6 +175,11 @@ def count_janitor(counts: object) -> Numbers:
     return _fields(OF_JANITOR, counts, ())
 
 
+def count_promotion(counts: object) -> Numbers:
+    """What the promotion of scheduled events has counted."""
+    return _fields(OF_PROMOTION, counts, ())
+
+
 def count_reconnects(wire: Wire) -> Numbers:
     """How often a connection was made again."""
     return {RECONNECTS.at(): max(0, wire.opened - 1)}
@@ -186,6 +197,7 @@ def gauge_census(census: CensusView) -> Iterator[tuple[Series, float]]:
     for group in census.groups:
         level = _level(group.priority)
         yield LENGTH.at(group.topic, *level), group.length
+        yield SCHEDULED.at(group.topic), group.scheduled
         for family, read in OF_GROUPS:
             value = read(group)
             if value is not None:

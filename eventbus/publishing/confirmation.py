@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from eventbus.delivery import Published
-from eventbus.errors import BackendUnavailable
+from eventbus.delivery import Published, Scheduled
+from eventbus.errors import BackendRefused, BackendUnavailable, EntryIdTooLow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventbus.errors import BackendError
 
-TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "LOADING"})
-"""Answers of a server that may soon answer otherwise (failover, a long script, a replica that restarts): tried again."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+TRANSIENT: Final = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "LOADING", "NOSCRIPT"})
+"""Answers of a server that may soon answer otherwise (failover, a long script, a replica that restarts): tried again, on a
+new connection, whose greeting loads the script that NOSCRIPT misses."""
 
 
 class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
@@ -61,6 +67,28 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
     def close(self) -> None:
         """Cancel it: what was not sent yet is not written."""
         _ = self.cancel()
+
+
+def stored(confirmation: Confirmation, reply: Sequence[Any]) -> Published:
+    """What the script of a special publish answers."""
+    entry_id, event_id, due = reply
+    if not due:
+        return Published(event_id.decode(), confirmation.topic, entry_id.decode())
+    moment = EPOCH + timedelta(milliseconds=due)  # exact, unlike a float of seconds
+    return Scheduled(event_id.decode(), confirmation.topic, entry_id.decode(), due=moment)
+
+
+def refusal(confirmation: Confirmation, reply: BackendRefused) -> BackendRefused:
+    """An error answer, naming the topic."""
+    where = f"publishing to topic {confirmation.topic!r}"
+    if reply.code != "IDTOOLOW":
+        return BackendRefused(f"{where}: {reply}", code=reply.code)
+    last = str(reply).rpartition(" ")[2]
+    return EntryIdTooLow(
+        f"{where}: its entry id is not above {last}, the last that the stream ever had; it was not written. "
+        "Continue an import after that id, or leave out entry_id=",
+        last=last,
+    )
 
 
 def give_up(confirmation: Confirmation, why: str) -> None:

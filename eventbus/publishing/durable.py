@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from eventbus.delivery import Published, Replicated, check_durability
 from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, DurabilityNotReached
-from eventbus.publishing.confirmation import TRANSIENT, Confirmation, give_up
+from eventbus.publishing.confirmation import TRANSIENT, Confirmation, give_up, refusal, stored
 from eventbus.publishing.waits import NO_FILE, check_fsync, copies, counted, spelled, wait
 from eventbus.streams import Wire, probe
 from eventbus.streams.wire import ANSWER_TIMEOUT
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from eventbus.delivery import Alive, Durability
     from eventbus.errors import BackendError
     from eventbus.publishing.counts import PublishCounts
-    from eventbus.streams import Connections
+    from eventbus.streams import Connections, Turn
 
     Start: TypeAlias = Callable[[str, Callable[[Alive], Awaitable[None]]], None]
     """Starts a loop under supervision: its name and its body."""
+
+    Greeting: TypeAlias = Callable[[Turn], Awaitable[None]]
+    """What a new connection is told first."""
 
 ROUND_COMMANDS: Final = 5_000
 """Events in one round. More than in a write without durability: under `appendfsync everysec` a round takes a second."""
@@ -105,12 +108,13 @@ class Lane:
         One XADD an event and one WAIT or WAITAOF a round; for "fsync" one INFO a connection.
     """
 
-    def __init__(self, durability: Durability, connections: Connections, counts: PublishCounts) -> None:
+    def __init__(self, durability: Durability, connections: Connections, counts: PublishCounts, greet: Greeting) -> None:
         self.name = f"publishing durably ({spelled(durability)})"
         self.empty = asyncio.Event()
         self._durability: Durability = durability
         self._counts = counts
         self._wire = Wire(connections, self.name)
+        self._wire.greetings.append(greet)
         self._queue: deque[_Held] = deque()
         # In the order of their publishing: written on this connection and not yet durable; then what this round writes.
         self._held: list[_Held] = []
@@ -248,7 +252,10 @@ class Lane:
             if isinstance(reply, bytes):
                 each.written = Published(confirmation.event_id, confirmation.topic, reply.decode())
                 continue
-            error = confirmation.last = BackendRefused(f"publishing to topic {confirmation.topic!r}: {reply}", code=reply.code)
+            if not isinstance(reply, BackendRefused):
+                each.written = stored(confirmation, reply)
+                continue
+            error = confirmation.last = refusal(confirmation, reply)
             if error.code in TRANSIENT:
                 rounds.passing = error
             else:
@@ -320,6 +327,7 @@ class Durable:
     connections: Connections
     counts: PublishCounts
     start: Start | None
+    greet: Greeting
     lanes: dict[Durability, Lane] = field(default_factory=dict["Durability", Lane])
 
     def enqueue(self, confirmations: Sequence[Confirmation], durability: Durability) -> None:
@@ -334,7 +342,7 @@ class Durable:
         lane = self.lanes.get(durability)
         if lane is None:
             assert self.start is not None, "whoever runs the publisher starts the lanes"  # noqa: S101 - narrows the type
-            lane = self.lanes[durability] = Lane(durability, self.connections, self.counts)
+            lane = self.lanes[durability] = Lane(durability, self.connections, self.counts, self.greet)
             # A loop outlives whoever published first: it gets none of that task's context variables.
             Context().run(self.start, lane.name, lane.run)
         lane.enqueue(confirmations)

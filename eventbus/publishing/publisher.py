@@ -25,13 +25,14 @@ from eventbus.publishing.counts import PublishCounts
 from eventbus.publishing.durable import Durable
 from eventbus.publishing.sender import Sender
 from eventbus.publishing.writing import Writing
-from eventbus.streams import Connections, Wire, keys
+from eventbus.streams import Connections, Wire, keys, load_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from eventbus.delivery import Durability, Placing
     from eventbus.publishing.durable import Start
+    from eventbus.streams import Turn
 
 MOST_WRITINGS: Final = 1_000
 """Packed parts of commands that are kept, one for each class and topic: a program may make up topics for ever."""
@@ -52,6 +53,9 @@ class Publisher:
         topics: Those that the bus knows.
         start: Starts a loop beside `run` and `sweep`, where publishes are to be more durable than others.
 
+    Attributes:
+        scheduling: Called with a topic's stream before something is scheduled there.
+
     Guarantees:
         A returned `Published` was confirmed by Redis. All tries of one publish carry one event id. A
         write whose answer is lost is repeated, so that an event may stand twice in its stream, with one id.
@@ -64,19 +68,23 @@ class Publisher:
     Cancellation:
         Of `run`: what is under way goes on, and is answered all the same.
     Redis cost:
-        One XADD an event; those of one turn of the event loop share a write. What is to be
-        more durable goes its own way (`Durable`), on connections that are opened when first needed.
+        One XADD an event, or one script where more is asked for; those of one turn of the event loop share a write.
+        After the first script one SCRIPT LOAD a connection. What is to be more durable goes its own way (`Durable`),
+        on connections that are opened when first needed.
     """
 
     def __init__(self, connections: Connections, settings: Settings, topics: Topics, start: Start | None = None) -> None:
         self.counts = PublishCounts()
-        self.durable = Durable(connections, self.counts, start)
+        self.durable = Durable(connections, self.counts, start, self._greet)
         self._settings = settings
         self._topics = topics
         self._wire = Wire(connections, "publishing")
+        self._wire.greetings.append(self._greet)
         self._sender = Sender(self._wire, self.counts)
         self._writings: dict[tuple[object, ...], Writing] = {}  # by class and topic, and priority where one was given
         self._loop = asyncio.get_running_loop()
+        self.scheduling: Callable[[str], None] = lambda _: None
+        self._scripted = False
         self._closed = False
         self._troubled = False
 
@@ -199,15 +207,24 @@ class Publisher:
         self, event: Event, topic: str | Topic | None, headers: Mapping[str, str] | None, until: float, placement: Placement
     ) -> Confirmation:
         """As `_prepare`, with what was asked for beside the topic."""
-        if placement.scripted:
-            raise ConfigurationError("delays, idempotency keys and entry ids are not offered yet")
         if not isinstance(event, Event):
             raise EncodeError(_no_event(event))
         chosen = None if topic is None else self._topics.register(topic).name
         known = self._writings.get((type(event), chosen, placement.priority))
         writing = known or self._begin_writing(type(event), chosen, placement)
-        command, event_id = writing.command(event, headers)
+        if placement.later:
+            self.scheduling(writing.home)
+        if not placement.scripted:
+            command, event_id = writing.command(event, headers)
+        else:
+            command, event_id = writing.stored(event, headers, placement, known=self._scripted)
+            self._scripted = True
         return Confirmation(self._loop, command, event_id, writing.topic, until)
+
+    async def _greet(self, turn: Turn) -> None:
+        """Load the script of special publishes where there were any: a new connection may lead to a server without it."""
+        if self._scripted:
+            await load_store(turn)
 
     def _begin_writing(self, event_class: type[Event], chosen: str | None, placement: Placement | None = None) -> Writing:
         wanted = chosen or info(event_class).topic
@@ -216,11 +233,12 @@ class Publisher:
             raise EncodeError(f"{name} names no topic: write class {name}(Event, topic='…'), or publish with topic=")
         topic, settings = self._topics.register(wanted), self._settings
         key: tuple[object, ...] = (event_class, chosen)
-        stream = settings.prefix + topic.name
+        home = stream = settings.prefix + topic.name
         if placement is not None:
             placement.check_priority(topic)
-            key, stream = (*key, placement.priority), keys.level(stream, placement.priority or NORMAL)
-        writing = Writing(event_class, topic.name, stream, source=f"/{settings.service}", max_bytes=settings.max_event_bytes)
+            key, stream = (*key, placement.priority), keys.level(home, placement.priority or NORMAL)
+        source = f"/{settings.service}"
+        writing = Writing(event_class, topic.name, stream, home=home, source=source, max_bytes=settings.max_event_bytes)
         if len(self._writings) >= MOST_WRITINGS:
             self._writings.clear()
         self._writings[key] = writing

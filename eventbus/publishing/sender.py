@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.delivery import Published
 from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
-from eventbus.publishing.confirmation import TRANSIENT, Confirmation, give_up
+from eventbus.publishing.confirmation import TRANSIENT, Confirmation, give_up, refusal, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -240,12 +240,16 @@ class _Write:
     def hear(self, replies: Sequence[Any]) -> None:
         """Hand out answers as they come: whoever awaits them is spared a turn of the event loop."""
         for confirmation, reply in zip(self.unanswered(), replies, strict=False):
-            if isinstance(reply, BackendRefused):
+            if isinstance(reply, bytes):
+                self._counts.published += 1
+                if not confirmation.done():
+                    confirmation.set_result(Published(confirmation.event_id, confirmation.topic, reply.decode()))
+            elif isinstance(reply, BackendRefused):
                 self._refuse(confirmation, reply)
             else:
                 self._counts.published += 1
                 if not confirmation.done():
-                    confirmation.set_result(Published(confirmation.event_id, confirmation.topic, reply.decode()))
+                    confirmation.set_result(stored(confirmation, reply))
         self.left -= len(replies)
 
     def lose(self, error: BackendError) -> None:
@@ -255,7 +259,7 @@ class _Write:
             confirmation.maybe_written = True
 
     def _refuse(self, confirmation: Confirmation, reply: BackendRefused) -> None:
-        error = confirmation.last = BackendRefused(f"publishing to topic {confirmation.topic!r}: {reply}", code=reply.code)
+        error = confirmation.last = refusal(confirmation, reply)
         if error.code in TRANSIENT:
             self.refused.append(confirmation)
             return

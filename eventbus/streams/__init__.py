@@ -17,17 +17,21 @@ from eventbus.streams.entries import (
 )
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.levels import known_levels, note_levels
+from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
-from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Wire, pack
+from eventbus.streams.scheduled import Advanced, Schedule, ScheduledRow, load_store, store
+from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Turn, Wire, pack
 
 __all__ = [
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
+    "MOST_VALUES",
     "UNFIT",
     "UNSERVED",
     "Address",
+    "Advanced",
     "Backlog",
     "Batch",
     "Beaten",
@@ -45,16 +49,21 @@ __all__ = [
     "Moved",
     "Promoted",
     "RawEntry",
+    "Schedule",
+    "ScheduledRow",
     "ServerFacts",
     "Trimmed",
+    "Turn",
     "Wire",
     "dangers",
     "keys",
     "known_levels",
+    "load_store",
     "note_levels",
     "pack",
     "probe",
     "server_time",
     "silences",
+    "store",
     "trim",
 ]

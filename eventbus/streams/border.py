@@ -30,6 +30,7 @@ _REMEDIES: Final = {
     "NOAUTH": "put user and password into the url",
     "MISCONF": "Redis cannot save to disk: see its log",
     "NOGROUP": "the consumer group is gone",
+    "NOSCRIPT": "the server forgot a script, which a new connection loads; give the Redis user the permission for SCRIPT LOAD",
 }
 
 _DATABASES: Final = {

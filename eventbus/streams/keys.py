@@ -20,6 +20,11 @@ def _of(stream: str) -> str:
     return stream if stream.startswith("{") else f"{{{stream}}}"
 
 
+def _topic(stream: str) -> str:
+    """What the keys begin with that belong to a topic, whatever the priority."""
+    return stream[: stream.index("}") + 1] if stream.startswith("{") else f"{{{stream}}}"
+
+
 def retry(stream: str, group: str) -> str:
     """The stream private to the group: what only this group is to handle again."""
     return f"{_of(stream)}:retry:{group}"
@@ -66,6 +71,34 @@ def group(stream: str, group: str) -> str:
     hard cap cut before they were settled).
     """
     return f"{_of(stream)}:group:{group}"
+
+
+def once(stream: str, key: str) -> str:
+    """What remembers an idempotency key: the entry id, the due time and the event id of what was stored with it."""
+    return f"{_topic(stream)}:once:{key}"
+
+
+def scheduled(stream: str) -> str:
+    """The stream of a topic's events that are not due yet, of all its priorities; each names its own in our block."""
+    return f"{_topic(stream)}:scheduled"
+
+
+def scheduled_due(stream: str) -> str:
+    """A sorted set: the id of a scheduled entry, its second number with ten digits, to the server's milliseconds of its due time."""
+    return f"{_topic(stream)}:scheduled:due"
+
+
+def scheduled_ids(stream: str) -> str:
+    """A hash: the event id of a scheduled entry to its id, as in `scheduled_due`."""
+    return f"{_topic(stream)}:scheduled:ids"
+
+
+def scheduled_wake(stream: str) -> str:
+    """A stream of one entry, written when something is scheduled before all else: those who promote wait for it.
+
+    It goes a day after the last; while it stands, or `scheduled_due` does, the topic is one that is listened to.
+    """
+    return f"{_topic(stream)}:scheduled:wake"
 
 
 def groups(stream: str) -> str:

@@ -35,6 +35,11 @@ def script(name: str) -> Script:
     return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
+async def load_script(wire: Caller, name: str) -> None:
+    """Make a script known to the server, for commands that are packed beforehand; raises as `run_script`."""
+    await wire.one("SCRIPT", "LOAD", script(name).source)
+
+
 async def run_script(wire: Caller, name: str, keys: Sequence[str | bytes], arguments: Sequence[str | bytes | int]) -> Any:
     """Run a script.
 

@@ -20,6 +20,7 @@ from eventbus.errors import BackendError, BackendRefused
 from eventbus.publishing import Publisher
 from eventbus.streams import ANSWER_TIMEOUT, UNFIT, Address, Connections, Wire, dangers, note_levels, probe
 from eventbus.supervision.janitor import Janitor
+from eventbus.supervision.promotion import PROMPT, Promotion
 from eventbus.supervision.shift import GRACE, SHORTEST, Shift
 from eventbus.supervision.supervisor import Supervisor
 
@@ -49,6 +50,7 @@ class Runtime:
     wire: Wire
     publisher: Publisher
     janitor: Janitor
+    promotion: Promotion
     supervisor: Supervisor
     name: str
     embedded: EmbeddedServer | None
@@ -67,6 +69,7 @@ class Runtime:
         rooms: Rooms = Rooms(),  # noqa: B008 - frozen
         publisher_class: type[Publisher] = Publisher,
         janitor_class: type[Janitor] = Janitor,
+        promotion_class: type[Promotion] = Promotion,
     ) -> Runtime:
         """Connect, look at the server, and start to publish.
 
@@ -76,6 +79,7 @@ class Runtime:
             rooms: What consumers are put together from. Default: the ordinary ones.
             publisher_class: The publisher's class.
             janitor_class: The janitor's class.
+            promotion_class: The class of what promotes scheduled events.
 
         Raises:
             ConfigurationError: A bad url, a server that is too old, or none to embed.
@@ -99,6 +103,10 @@ class Runtime:
             supervisor.start("deadlines of publishes", publisher.sweep)
             janitor = janitor_class(wire, settings, topics)
             supervisor.start("tidying", janitor.run)
+            promotion = promotion_class(connections, wire, settings, topics)
+            publisher.scheduling = promotion.watch
+            supervisor.start("promoting scheduled events", promotion.run, backoff=PROMPT)
+            supervisor.start("waiting for scheduled events", promotion.listen, backoff=PROMPT)
             undo.pop_all()
         return cls(
             settings=settings,
@@ -106,6 +114,7 @@ class Runtime:
             wire=wire,
             publisher=publisher,
             janitor=janitor,
+            promotion=promotion,
             rooms=rooms,
             supervisor=supervisor,
             name=name,
@@ -169,6 +178,7 @@ class Runtime:
             await self.publisher.close()
         await self.supervisor.close()
         await self.publisher.abandon()
+        await self.promotion.close()
         await self.wire.close()
         if self.embedded is not None:
             await self.embedded.stop()

@@ -35,17 +35,25 @@ class Supervisor:
         """Make room for loops."""
         await self._home.open()
 
-    def start(self, name: str, body: Callable[[Alive], Awaitable[None]], stopping: asyncio.Event | None = None) -> None:
+    def start(
+        self,
+        name: str,
+        body: Callable[[Alive], Awaitable[None]],
+        stopping: asyncio.Event | None = None,
+        *,
+        backoff: Backoff | None = None,
+    ) -> None:
         """Start a loop.
 
         Args:
             name: What it does and for what, for logs and readiness.
             body: See `Loop.body`.
             stopping: Set when the loop is to end by itself and not to be started again.
+            backoff: Delays after its failures, in place of the ordinary ones.
         """
         loop = Loop(name, body, stopping or asyncio.Event())
         self.loops.append(loop)
-        self._home.start(partial(loop.supervise, self._backoff))
+        self._home.start(partial(loop.supervise, backoff or self._backoff))
 
     @property
     def ended(self) -> asyncio.Event:

@@ -59,6 +59,7 @@ async def owed(client: Redis, stream: str, group: str) -> dict[str, int]:
         found["pending"] += rows[group]["pending"]
     found["parked"] = await client.xlen(keys.parked(stream, group))
     found["due"] = await client.zcard(keys.due(stream, group))
+    found["scheduled"] = await client.zcard(keys.scheduled_due(stream))
     return found
 
 

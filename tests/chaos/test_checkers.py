@@ -7,6 +7,8 @@ import math
 import pytest
 
 from tests.chaos.checkers import Accounting, Effects, Explained, LeaseSafety, Liveness, TotalQueue
+from tests.chaos.checkers.due import CANCELLED, Due
+from tests.chaos.checkers.once import Once
 from tests.chaos.history import History, faults_of, records_of
 from tests.chaos.patterns.priorities import level
 from tests.chaos.patterns.shares import Shares
@@ -506,3 +508,67 @@ class TestShares:
     def test_a_run_without_any_backlog_shows_nothing(self):
         starts = [self.start(number, t=1 + number) for number in range(1_000)]
         assert kinds(self.check(starts)) == {"not seen"}
+
+
+class TestDue:
+    """Events are due a second after `id-<number>` was made at 100 s of the wall clock, which is 1,000 s ahead."""
+
+    def check(self, *parts, faults=()):
+        clock = rec(0, "rig", "clock", wall=1_000.0)
+        return verdict(Due(Troubles(faults, lease=LEASE), lambda _, number: 1_100_000 if number % 2 else 0), clock, *parts)
+
+    def came(self, number, at, **rest):
+        """An entry that was written so many milliseconds after it was due."""
+        return run(number, "invoke", t=100 + at / 1000 + 0.01, entry=f"{1_100_000 + at}-0", **rest)
+
+    def test_passes_what_comes_when_it_is_due(self):
+        found = self.check(publish(1), publish(2), self.came(1, 3), run(2, "invoke", t=50))
+        assert not found.complaints
+        assert (found.scheduled, found.latest) == (1, 3)
+
+    def test_nothing_comes_before_it_is_due(self):
+        assert kinds(self.check(publish(1), self.came(1, -1))) == {"early"}
+
+    def test_nothing_is_late_by_more_than_a_second_while_somebody_could_promote_it(self):
+        assert not self.check(publish(1), self.came(1, 1_000)).complaints
+        assert kinds(self.check(publish(1), self.came(1, 1_400))) == {"late"}
+
+    def test_an_outage_of_redis_excuses_as_long_as_it_lasts(self):
+        outage = [fault(99, "redis", "*", "invoke"), fault(102, "redis", "*")]
+        assert not self.check(publish(1), self.came(1, 3_000), faults=outage).complaints
+        assert kinds(self.check(publish(1), self.came(1, 4_500), faults=outage)) == {"late"}
+
+    def test_what_was_stored_when_it_was_due_already_comes_at_once(self):
+        assert not self.check(publish(1, t=105), self.came(1, 4_900)).complaints
+
+    def test_what_was_taken_back_in_time_never_comes(self):
+        found = self.check(publish(1, entry=CANCELLED), publish(3), self.came(3, 1))
+        assert (found.cancelled, bool(found.complaints)) == (1, False)
+        assert kinds(self.check(publish(1, entry=CANCELLED), self.came(1, 1))) == {"cancelled"}
+
+    def test_one_publish_is_promoted_once(self):
+        twice = [self.came(1, 1), self.came(1, 2, p="w1.1")]
+        assert kinds(self.check(publish(1), *twice)) == {"twice"}
+        assert not self.check(publish(1, again=1), *twice).complaints
+
+    def test_a_run_in_which_nothing_was_scheduled_shows_nothing(self):
+        assert kinds(self.check(publish(2), run(2, "invoke", t=50))) == {"nothing"}
+
+
+class TestOnce:
+    def check(self, *parts):
+        return verdict(Once(), *parts)
+
+    def test_passes_one_entry_however_often_it_was_published(self):
+        found = self.check(publish(0, again=2), run(0, "invoke", t=1), run(0, "invoke", t=2))
+        assert not found.complaints
+        assert (found.published, found.again) == (1, 1)
+
+    def test_a_second_entry_is_found_by_its_delivery(self):
+        assert kinds(self.check(publish(0, again=1), run(0, "invoke", t=1), run(0, "invoke", t=2, entry="9-0"))) == {"twice"}
+
+    def test_the_confirmation_names_the_first_one(self):
+        assert kinds(self.check(run(0, "invoke", t=0.001), publish(0, again=1, entry="9-0"))) == {"twice"}
+
+    def test_a_run_without_a_second_try_shows_nothing(self):
+        assert kinds(self.check(publish(0), run(0, "invoke", t=1))) == {"not tried"}

@@ -294,3 +294,55 @@ async def _watched(redis_client, number):
     """Wait until so many clients are blocked in a read."""
     while (await redis_client.info("clients"))["blocked_clients"] < number:
         pass
+
+
+# -- scheduled
+
+
+async def test_an_event_is_scheduled_listed_and_taken_back_by_hand(run, redis_client):
+    """Each line of JSON is a document; what is not there any more is not found."""
+    ended = await run("publish", CREATED, '{"order_id": "o-1"}', "--delay", "1h", "--output", "json")
+    (said,) = documents(ended.out)
+    assert said["due"].endswith("Z")
+    later = await run("publish", "orders", '{"order_id": "o-2"}', "--type", "Other", "--at", "2031-01-01T02:00:00+02:00")
+    assert later.out.startswith("scheduled  topic orders  due 2031-01-01T00:00:00.000Z  event ")
+    listed = await run("scheduled", "orders", "--output", "json")
+    first, second = documents(listed.out)
+    assert (first["event_id"], first["type"], first["due"], first["priority"]) == (said["event_id"], "OrderCreated", said["due"], "normal")
+    assert second["due"] == "2031-01-01T00:00:00.000Z"
+    table = await run("scheduled", "orders", "--count", "1")
+    assert said["event_id"] in table.out
+    assert table.err == "eventbus: 1 more are scheduled on orders: --count 2 shows them all\n"
+    ended = await run("scheduled", "orders", "--cancel", said["event_id"])
+    assert (ended.code, ended.out) == (0, f"cancelled  topic orders  event {said['event_id']}\n")
+    again = await run("scheduled", "orders", "--cancel", said["event_id"], "--output", "json")
+    assert (again.code, again.out) == (4, "")
+    assert await redis_client.zcard(keys.scheduled_due("orders")) == 1
+    assert (await run("scheduled", "nowhere")).out == "nothing is scheduled\n"
+
+
+async def test_an_event_is_published_once_and_under_an_id_by_hand(run, redis_client):
+    """The same options as in code."""
+    for _ in range(2):
+        await run("publish", CREATED, '{"order_id": "o-1"}', "--idempotency-key", "k", "--entry-id", "5-1")
+    low = await run("publish", CREATED, '{"order_id": "o-2"}', "--entry-id", "4-1")
+    assert (low.code, "5-1" in low.err) == (1, True)
+    assert [entry_id for entry_id, _ in await redis_client.xrange("orders")] == ["5-1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--delay", "soon"), "--delay 'soon': give a span"),
+        (("--at", "noon"), "--at 'noon': give a time"),
+        (("--at", "2031-01-01T00:00:00"), "has no zone"),
+        (("--priority", "high"), "has no priorities"),
+        (("--delay", "1s", "--at", "2031-01-01T00:00:00Z"), "give one of them"),
+    ],
+)
+async def test_a_time_or_a_priority_that_is_none_is_refused(run, redis_client, options, said):
+    """Nothing is written."""
+    ended = await run("publish", CREATED, '{"order_id": "o-1"}', *options)
+    assert ended.code == 2
+    assert said in ended.err
+    assert await redis_client.keys() == []

@@ -8,6 +8,7 @@ from typing import Any
 
 from eventbus.consuming.counts import Counts
 from eventbus.publishing import PublishCounts
+from eventbus.supervision.promotion import PromotionCounts
 
 ROUTES = {"OrderCreated": None, "OrderPaid": None}
 
@@ -27,10 +28,11 @@ def consumer(
     )
 
 
-def runtime(*, opened: int = 1, trimmed: int = 0, cut: int = 0, **published: int) -> Any:
+def runtime(*, opened: int = 1, trimmed: int = 0, cut: int = 0, promoted: int = 0, missing: int = 0, **published: int) -> Any:
     return SimpleNamespace(
         publisher=SimpleNamespace(counts=PublishCounts(**published)),
         janitor=SimpleNamespace(counts=SimpleNamespace(trimmed=trimmed, cut=cut)),
+        promotion=SimpleNamespace(counts=PromotionCounts(promoted, missing)),
         wire=SimpleNamespace(opened=opened),
     )
 

@@ -18,6 +18,7 @@ from eventbus import (
     BigInt,
     Context,
     DurabilityNotReached,
+    EntryIdTooLow,
     Event,
     EventBus,
     Flat,
@@ -177,6 +178,9 @@ async def publishing() -> None:
         assert_type(await bus.publish(created, delay=timedelta(minutes=5), idempotency_key="o-1"), Published)
         assert_type(await bus.publish(created, at=datetime.now(UTC), idempotency_key=True, idempotency_window=60), Published)
         assert_type(await bus.publish(created, entry_id="1526919030474-0"), Published)
+        assert_type((await bus.publish(created, delay=1)).due, datetime | None)
+        assert_type(await bus.cancel_scheduled("0192", topic=OrderCreated), bool)
+        assert_type(await bus.admin.cancel_scheduled("0192", topic="orders"), bool)
         assert_type(await bus.publish_many([created], priority="high", delay=1.5, idempotency_key=True), list[Published])
         async with bus.consuming():
             await bus.run()
@@ -187,6 +191,7 @@ async def publishing() -> None:
         assert_type(blocking.publish_many([created], durability="fsync"), list[Published])
         assert_type(blocking.publish(created, priority="high", delay=1, idempotency_key="o-1"), Published)
         assert_type(blocking.publish_many([created], at=datetime.now(UTC)), list[Published])
+        assert_type(blocking.cancel_scheduled("0192", topic=Topic("orders")), bool)
 
 
 @bus.subscribe(OrderCreated)
@@ -200,6 +205,8 @@ async def failing() -> None:
         await bus.publish_many([SignedUp(user="ada")])
     except PublishIncomplete as error:
         await bus.publish_many([failed.event for failed in error.unknown])
+    except EntryIdTooLow as error:
+        assert_type(error.last, str)
     except DurabilityNotReached as error:
         assert_type(error.event_id, str)
         assert_type(error.reached, int)
@@ -288,6 +295,8 @@ async def mistaken() -> None:
     await bus.publish(created, entry_id=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await bus.publish_many([created], entry_id="5-0")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await bus.publish_many([created], idempotency_key="o-1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.cancel_scheduled(created, topic="orders")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await bus.cancel_scheduled("0192")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Replicated("2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     bus.publish(created)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     created.order_id = "o-2"  # type: ignore[misc]  # only pydantic's plugin for mypy knows that it is frozen

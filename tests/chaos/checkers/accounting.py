@@ -32,7 +32,7 @@ SKIP: Final = "nobody"
 REASONS: Final = {"fail": "attempts", "reject": "rejected", "never": "never", "kill": "crashes"}
 """Scripts that end among the dead letters, and the reason that is to stand there."""
 
-OWED: Final = ("pending", "parked", "due", "retry", "unread")
+OWED: Final = ("pending", "parked", "due", "retry", "unread", "scheduled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from tests.chaos.patterns.batches import Batches
+from tests.chaos.patterns.delays import Delays
+from tests.chaos.patterns.once import PublishingOnce
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.patterns.priorities import Priorities
 from tests.chaos.patterns.replay import Replay
@@ -12,6 +14,8 @@ from tests.chaos.patterns.replay import Replay
 PATTERNS: Final[dict[str, Pattern]] = {
     "priorities": Priorities(),
     "batches": Batches(),
+    "delays": Delays(),
+    "once": PublishingOnce(),
     "replay": Replay(),
 }
 """By name, in the order of their runs."""

@@ -48,6 +48,7 @@ def group(**about):
         "due": 5,
         "dead_letters": 7,
         "cut": 8,
+        "scheduled": 10,
     }
     return GroupCensus(topic="orders", group="charge", **known | about)
 
@@ -89,10 +90,12 @@ def test_dead_letters_are_counted_by_reason_and_known_reasons_begin_at_0(registr
 
 
 def test_what_the_whole_bus_counts_has_no_group(registry):
-    """Publisher, janitor, connection."""
-    instrumented(registry, runtime=runtime(published=1, retries=2, refused=3, given_up=4, trimmed=5, cut=6, opened=8), stuck=8)
+    """Publisher, janitor, promotion, connection."""
+    counted = {"published": 1, "retries": 2, "refused": 3, "given_up": 4, "trimmed": 5, "cut": 6, "promoted": 8, "missing": 9}
+    instrumented(registry, runtime=runtime(**counted, opened=8), stuck=8)
     names = ("published", "publish_retries", "publish_refused", "publish_given_up", "trimmed", "trimmed_unsettled", "reconnects")
     assert [registry.get_sample_value(f"eventbus_{name}_total") for name in names] == [1, 2, 3, 4, 5, 6, 7]
+    assert [registry.get_sample_value(f"eventbus_scheduled_{name}_total") for name in ("promoted", "missing")] == [8, 9]
     assert registry.get_sample_value("eventbus_stuck_handlers") == 8
 
 
@@ -143,6 +146,7 @@ def test_what_a_group_owes_is_shown_as_counted(registry):
     }
     assert {name: registry.get_sample_value(name, PLACE) for name in names} == names
     assert registry.get_sample_value("eventbus_topic_length", {"topic": "orders"}) == 9
+    assert registry.get_sample_value("eventbus_topic_scheduled", {"topic": "orders"}) == 10
     assert registry.get_sample_value("eventbus_group_unserved_seconds", {"topic": "orders", "group": "old"}) == 90_000
 
 

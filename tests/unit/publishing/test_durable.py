@@ -33,6 +33,7 @@ class Server:
     """A wire whose server answers each XADD with an entry id and each WAIT as it was told."""
 
     def __init__(self, reached):
+        self.greetings = []
         self.reached = reached
         self.writes = []
         self.waits = []

@@ -13,7 +13,15 @@ import pytest
 
 from eventbus import Event, EventBus, Topic
 from eventbus.delivery import Placing, Topics
-from eventbus.errors import BackendRefused, BackendUnavailable, ConfigurationError, EncodeError, LifecycleError, PublishIncomplete
+from eventbus.errors import (
+    BackendRefused,
+    BackendUnavailable,
+    ConfigurationError,
+    EncodeError,
+    EntryIdTooLow,
+    LifecycleError,
+    PublishIncomplete,
+)
 from eventbus.publishing import Publisher
 from eventbus.publishing.confirmation import TRANSIENT
 from eventbus.publishing.sender import CHUNK, CHUNK_BYTES, MOST_WRITES
@@ -109,7 +117,7 @@ class Desk:
 
     async def publish(self, *events, **options):
         """Publish events, and let the turn of the event loop end."""
-        asked = Placing(priority=options.pop("priority")) if "priority" in options else None
+        asked = Placing(**{name: options.pop(name) for name in Placing.__annotations__ if name in options}) or None
         confirmations = [self.publisher.publish(event, asked=asked, **options) for event in events]
         await asyncio.sleep(0)
         return confirmations
@@ -958,4 +966,71 @@ async def test_an_unknown_priority_is_heard_where_the_publish_is_awaited(desk, p
         await confirmation
     with pytest.raises(ConfigurationError, match="has no priorities"):
         await desk.publisher.publish_many(orders(2), asked=Placing(priority="high"))
+    assert desk.server.writes == []
+
+
+class Told:
+    """A new connection, which notes what it is greeted with."""
+
+    def __init__(self):
+        self.words = []
+
+    async def one(self, *words):
+        self.words.append(words[:2])
+
+
+async def test_a_script_goes_along_with_the_first_publish_that_needs_it_and_its_hash_with_the_others(slow):
+    """A server executes the commands of a connection in order."""
+    confirmations = await slow.publish(*orders(3), idempotency_key="k")
+    words = [command.split(b"\r\n")[2] for command in slow.server.writes[0]]
+    assert words == [b"EVAL", b"EVALSHA", b"EVALSHA"]
+    slow.server.answer(*[[b"5-0", b"e-1", 0]] * 3)
+    assert [(await each).entry_id for each in confirmations] == ["5-0"] * 3
+
+
+async def test_a_new_connection_learns_the_script_only_where_one_was_needed(desk):
+    """Whoever publishes plainly sends nothing for it."""
+    told = Told()
+    await desk.publisher._greet(told)
+    assert told.words == []
+    await desk.publish(*orders(1), idempotency_key="k")
+    await desk.publisher._greet(told)
+    assert told.words == [("SCRIPT", "LOAD")]
+
+
+async def test_an_answer_says_what_is_stored_and_until_when_it_is_held(slow):
+    """The first one's event id and time, whoever asks."""
+    first, second = await slow.publish(*orders(2), delay=60)
+    slow.server.answer([b"5-0", b"e-1", 1_893_456_000_123], [b"6-0", b"e-2", 0])
+    told = await first
+    assert (told.event_id, told.entry_id, told.due.isoformat()) == ("e-1", "5-0", "2030-01-01T00:00:00.123000+00:00")
+    assert (await second).due is None
+
+
+async def test_an_entry_id_that_is_too_low_is_an_error_of_its_own(slow):
+    """It says the last."""
+    (confirmation,) = await slow.publish(*orders(1), entry_id="5-0")
+    slow.server.answer(BackendRefused("publishing at x: Redis refused: IDTOOLOW 7-3", code="IDTOOLOW"))
+    with pytest.raises(EntryIdTooLow, match="topic 'orders'") as caught:
+        await confirmation
+    assert caught.value.last == "7-3"
+
+
+async def test_who_promotes_hears_of_a_topic_before_anything_is_scheduled_there(desk):
+    """And of nothing else."""
+    heard = []
+    desk.publisher.scheduling = heard.append
+    await desk.publish(*orders(2), delay=60)
+    await desk.publish(*orders(1), idempotency_key="k")
+    assert heard == ["orders", "orders"]
+
+
+@pytest.mark.parametrize("wrong", [{"delay": float("nan")}, {"entry_id": "0-0"}, {"idempotency_key": ""}, {"idempotency_window": 1}])
+async def test_what_is_asked_for_wrongly_is_heard_where_the_publish_is_awaited(desk, wrong):
+    """Nothing is queued."""
+    (confirmation,) = await desk.publish(*orders(1), **wrong)
+    with pytest.raises(ConfigurationError):
+        await confirmation
+    with pytest.raises(ConfigurationError):
+        await desk.publisher.publish_many(orders(2), asked=Placing(**wrong))
     assert desk.server.writes == []

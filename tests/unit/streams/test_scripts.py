@@ -52,8 +52,8 @@ def test_a_script_touches_only_keys_that_it_was_given(name):
         if command == "'TIME'":
             continue
         first = rest[rest.index("'STREAMS'") + 1] if "'STREAMS'" in rest else rest[1] if command in ("'XGROUP'", "'XINFO'") else rest[0]
-        # `key` is a parameter, `asked` a table of KEYS by group.
-        assert first.startswith(("KEYS[", "asked[")) or first == "key", f"{name}.lua: {call}"
+        # `key` is a parameter, `asked` a table of KEYS by group, `streams` one by priority.
+        assert first.startswith(("KEYS[", "asked[", "streams[")) or first == "key", f"{name}.lua: {call}"
 
 
 class Server:

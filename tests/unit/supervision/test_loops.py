@@ -180,3 +180,19 @@ async def test_a_failing_loop_leaves_the_others_alone_and_all_end_together():
 def test_no_delay_exceeds_a_sixth_of_the_lease(lease, most):
     """Owners of entries are back before anyone may claim from them."""
     assert Supervisor(lease=lease)._backoff.most == most
+
+
+async def test_a_loop_may_be_started_again_sooner_than_the_others():
+    """With delays of its own, whatever the lease is."""
+    supervisor, often, tries = Supervisor(lease=3_600), asyncio.Event(), []
+
+    async def fails(alive):
+        tries.append(alive)
+        if len(tries) == 100:
+            often.set()
+        raise BackendUnavailable("no answer")
+
+    await supervisor.open()
+    supervisor.start("promoting", fails, backoff=Backoff(first=0.0, most=0.0))
+    await often.wait()
+    await supervisor.close()
