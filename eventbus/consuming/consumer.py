@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
+from eventbus.consuming.marks import Marks
 from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
@@ -106,7 +108,10 @@ class Consumer:
             reading_since=lambda: self.fetcher.reading_since,
             taking=taking,
         )
-        gate = rooms.gate(
+        marks = None
+        if subscription.window is not None:
+            marks = Marks(rooms.once(wire, group, name), topic=subscription.topic, window=subscription.window, lease=settings.lease)
+        gate = (rooms.gate if marks is None else partial(rooms.idempotent_gate, marks=marks))(
             settings=settings,
             commands=entries,
             membership=membership,
@@ -132,7 +137,8 @@ class Consumer:
             busy=self.executors.busy,
             waited=self.claimer.waited,
         )
-        self.settler = rooms.settler(entries, membership, in_hand, counts)
+        settler = rooms.settler if marks is None else partial(rooms.idempotent_settler, marks=marks)
+        self.settler = settler(entries, membership, in_hand, counts)
         self.promoter = rooms.promoter(
             subscription=subscription,
             settings=settings,
@@ -266,6 +272,10 @@ class Consumer:
                 counts.undecodable += 1
             case Ending.NEWER:
                 counts.newer += 1
+            case Ending.FINISHED:
+                counts.finished += 1
+            case Ending.TWIN:
+                counts.twins += 1
             case _:
                 return
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from eventbus.consuming.together import Together
 from eventbus.delivery import CRASHES, Backoff, Ended, Ending, type_of
 from eventbus.errors import BackendError
 
@@ -26,7 +27,7 @@ _log = logging.getLogger("eventbus.consuming")
 FRESH: Final = 2 / 3
 """Share of the lease for which a confirmed one is surely ours, counted from when the confirmation was asked for."""
 
-_LOST: Final = Ended(Ending.LOST, "its lease was lost before it started")
+LOST: Final = Ended(Ending.LOST, "its lease was lost before it started")
 
 
 class Gate:
@@ -68,9 +69,8 @@ class Gate:
         self._counts = counts
         self._alone = alone
         self._left = left
-        self._asking: list[Delivery] = []
+        self._confirming = Together(self._ask)
         self._aside: set[Delivery] = set()
-        self._answered: asyncio.Event | None = None  # of what is asked now
 
     def passes(self, delivery: Delivery, now: float) -> bool:
         """Whether it may start at once, without asking anybody; `now` is the event loop's time."""
@@ -134,38 +134,15 @@ class Gate:
         while not delivery.lost and not delivery.cut and delivery.token == self._membership.token:
             if await self._confirmed(delivery):
                 return None
-        return _LOST if delivery.lost else None
+        return LOST if delivery.lost else None
 
     async def _confirmed(self, delivery: Delivery) -> bool:
-        """Ask for this delivery; those that come meanwhile are asked for together, by whoever is next."""
+        """Ask for this delivery, together with those that come meanwhile."""
         since = asyncio.get_running_loop().time()
-        self._asking.append(delivery)
-        try:
-            await self._until_asked(delivery)
-        finally:
-            if delivery in self._asking:
-                self._asking.remove(delivery)
+        await self._confirming.ask_for(delivery)
         return delivery.confirmed >= since
 
-    async def _until_asked(self, delivery: Delivery) -> None:
-        """Wait until it was asked for. All whom one answer concerns go on in the same turn of the event loop."""
-        while delivery in self._asking:
-            if self._answered is None:
-                await self._ask_next()
-            else:
-                await self._answered.wait()
-
-    async def _ask_next(self) -> None:
-        self._answered = answered = asyncio.Event()
-        try:
-            await asyncio.sleep(0)  # whoever comes in this turn is asked for, too
-            await self._ask()
-        finally:
-            self._answered = None
-            answered.set()
-
-    async def _ask(self) -> None:
-        asking, self._asking = self._asking, []
+    async def _ask(self, asking: list[Delivery]) -> None:
         for kind in {_kind(each) for each in asking}:
             private, token, marked = kind
             batch = [each for each in asking if _kind(each) == kind]

@@ -20,6 +20,11 @@ def _of(stream: str) -> str:
     return stream if stream.startswith("{") else f"{{{stream}}}"
 
 
+def _topic(stream: str) -> str:
+    """What the keys begin with that belong to a topic, whatever the priority."""
+    return stream[: stream.index("}") + 1] if stream.startswith("{") else f"{{{stream}}}"
+
+
 def retry(stream: str, group: str) -> str:
     """The stream private to the group: what only this group is to handle again."""
     return f"{_of(stream)}:retry:{group}"
@@ -53,6 +58,19 @@ def replay(stream: str, group: str) -> str:
 def types(stream: str, group: str) -> str:
     """A hash: each event type a member of the group ever declared, to its highest version."""
     return f"{_of(stream)}:types:{group}"
+
+
+def done(stream: str, group: str) -> str:
+    """A sorted set: the id of each event that the group has finished, to the server's milliseconds until which that counts.
+
+    One for all priorities of a topic: an event is finished in all of them.
+    """
+    return f"{_topic(stream)}:done:{group}"
+
+
+def doing(stream: str, group: str) -> str:
+    """A hash: the id of each event in progress, to where its delivery stands: stream, entry id, consumer. As `done`, one for all."""
+    return f"{_topic(stream)}:doing:{group}"
 
 
 def group(stream: str, group: str) -> str:

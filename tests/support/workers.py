@@ -195,9 +195,9 @@ async def consume(
         kinds: The event types it knows.
         backoff: Delays of its retries.
         lease: Seconds.
-        options: concurrency, prefetch; and claim_interval, drain of the bus.
+        options: concurrency, prefetch, idempotent; and claim_interval, drain of the bus.
     """
-    policy = {name: options.pop(name) for name in ("concurrency", "prefetch") if name in options}
+    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "idempotent") if name in options}
     bus = WorkerBus(service="worker", lease=lease, **{"claim_interval": 0.1, **options})
     for kind in kinds:
         bus.subscribe(KINDS[kind], group=group, retry=Retry(backoff=backoff, jitter=0), **policy)(work)

@@ -1,0 +1,103 @@
+"""The gate of an idempotent subscription: nothing starts that the group has finished, or has in progress elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from eventbus.consuming.gate import Gate
+from eventbus.consuming.together import Together
+from eventbus.delivery import Ended, Ending, type_of
+from eventbus.errors import RetryLater
+from eventbus.streams import Start
+
+if TYPE_CHECKING:
+    from eventbus.consuming.marks import Marks
+    from eventbus.delivery import Delivery
+
+LATER: Final = 1.0
+"""Seconds after which a delivery asks again that found another one of its event in progress; a third of the lease at most."""
+
+_log = logging.getLogger("eventbus.consuming")
+
+
+class IdempotentGate(Gate):
+    """What every delivery of an idempotent subscription passes before its data is decoded.
+
+    Guarantees:
+        As `Gate`; and once the group has finished an event no delivery of it starts that asks afterwards, within the
+        window. Of several deliveries of one event one is in progress at a time, as long as its lease is: the others
+        are put off for a second, uncounted. What starts has asked within two thirds of the lease.
+        A delivery of a lost group starts, unless its event is known to be finished.
+    Survives:
+        As `Gate`. At maxmemory no mark can be written: nothing starts until there is memory.
+    Redis cost:
+        One script for all that wait at that moment, and that of `Gate` for what was claimed.
+
+    Args:
+        marks: The group's.
+        others: As `Gate`.
+    """
+
+    def __init__(self, *, marks: Marks, **others: Any) -> None:
+        super().__init__(**others)
+        self._marks = marks
+        self._later = min(LATER, others["settings"].lease / 3)
+        self._starting = Together(self._start)
+        self._answers: dict[Delivery, Start] = {}
+
+    def passes(self, delivery: Delivery, now: float) -> bool:  # noqa: ARG002 - as the gate's
+        """Nothing starts unasked."""
+        return False
+
+    async def _admit(self, delivery: Delivery) -> Ended | None:
+        sure = super().passes(delivery, asyncio.get_running_loop().time())
+        while True:
+            if not sure and (refused := await super()._admit(delivery)):
+                return refused
+            answer = await self._answer(delivery)
+            if answer in (Start.FINISHED, Start.TWIN):
+                return self._refused(delivery, answer)
+            # The answer may have been long on its way.
+            sure = not delivery.lost and self._is_sure(delivery)
+            if sure:
+                return None
+
+    def _is_sure(self, delivery: Delivery) -> bool:
+        recent = asyncio.get_running_loop().time() - delivery.confirmed < self._fresh
+        return recent or delivery.cut or delivery.token != self._membership.token
+
+    async def _answer(self, delivery: Delivery) -> Start:
+        try:
+            while delivery not in self._answers:
+                await self._starting.ask_for(delivery)
+            return self._answers[delivery]
+        finally:
+            self._answers.pop(delivery, None)
+
+    async def _start(self, asking: list[Delivery]) -> None:
+        for private, token in {(each.private, each.token) for each in asking}:
+            batch = [each for each in asking if (each.private, each.token) == (private, token)]
+            answers = await self._marks.start(batch, private=private, token=token)
+            if Start.REGROUPED in answers:
+                await self._membership.heal(token)
+            self._answers.update(zip(batch, answers, strict=True))
+
+    def _refused(self, delivery: Delivery, answer: Start) -> Ended:
+        if answer is Start.FINISHED:
+            self._say_finished(delivery)
+            return Ended(Ending.FINISHED, "the group had finished its event before", type=type_of(delivery.fields))
+        reason = "another delivery of its event is in progress"
+        return Ended(Ending.TWIN, reason, RetryLater(self._later, count=False), type_of(delivery.fields))
+
+    def _say_finished(self, delivery: Delivery) -> None:
+        # Who redrives wants it to be run: that it is not has to be seen.
+        _log.log(
+            logging.INFO if delivery.carried.redrives else logging.DEBUG,
+            "event %s was finished before, and entry %s is acknowledged without a run; to have it run again, remove its mark from %s",
+            self._marks.name(delivery),
+            delivery.origin,
+            self._marks.key,
+            extra={"eventbus": self._membership.about},
+        )
