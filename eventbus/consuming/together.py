@@ -20,7 +20,7 @@ class Together:
 
     def __init__(self, ask: Callable[[list[Delivery]], Awaitable[None]]) -> None:
         self._ask = ask
-        self._asking: list[Delivery] = []
+        self._asking: dict[Delivery, None] = {}  # in order
         self._answered: asyncio.Event | None = None  # of what is asked now
 
     async def ask_for(self, delivery: Delivery) -> None:
@@ -29,7 +29,7 @@ class Together:
         Raises:
             BackendError: From the question, to the one of them who sent it; the others find no answer, and ask again.
         """
-        self._asking.append(delivery)
+        self._asking[delivery] = None
         try:
             while delivery in self._asking:
                 if self._answered is None:
@@ -37,14 +37,13 @@ class Together:
                 else:
                     await self._answered.wait()
         finally:
-            if delivery in self._asking:
-                self._asking.remove(delivery)
+            self._asking.pop(delivery, None)
 
     async def _ask_next(self) -> None:
         self._answered = answered = asyncio.Event()
         try:
             await asyncio.sleep(0)  # whoever comes in this turn is asked for, too
-            asking, self._asking = self._asking, []
+            asking, self._asking = list(self._asking), {}
             await self._ask(asking)
         finally:
             self._answered = None

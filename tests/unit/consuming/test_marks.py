@@ -33,6 +33,13 @@ def test_a_uuid_is_enough(event_id):
     assert name_of(entry(event_id), "orders") == name_of(entry(event_id, source="/other"), "orders") == event_id
 
 
+def test_an_id_counts_wherever_it_stands_in_the_entry():
+    """Other programs write their attributes in an order of their own."""
+    one = entry(UUID)
+    one.fields = [*one.fields[4:], *one.fields[:4]]
+    assert name_of(one, "orders") == UUID
+
+
 @pytest.mark.parametrize("event_id", ["1", UUID[:-1], UUID + "0", "g" + UUID[1:]])
 def test_another_id_counts_together_with_its_source(event_id):
     """Two producers may count from 1: their events are not each other's."""
@@ -48,7 +55,7 @@ def test_a_long_id_is_kept_as_a_hash():
     assert long != name_of(entry("x" * LONGEST, source="/other"), "orders")
 
 
-@pytest.mark.parametrize("fields", [[b"order_id", b"o-7"], [], [b"odd"], [b"specversion", b"9"]])
+@pytest.mark.parametrize("fields", [[b"order_id", b"o-7"], [], [b"odd"], [b"specversion", b"9"], [b"specversion", b"1.0", b"id"]])
 def test_an_entry_without_envelope_is_known_by_its_place_in_the_group_as_it_is(fields):
     """After a flush ids of entries are used again: what is there then is another event."""
     one, copy, after = delivery(entry_id=b"7-0"), delivery(carried=Carried(entry="7-0")), delivery(entry_id=b"7-0", token="another")
