@@ -175,7 +175,8 @@ class Subscribes:
 
         Redis cost:
             None here. Consuming: one XREADGROUP and one script per batch of entries, one script per lease/3 for up
-            to 300 entries in hand, and one script for each failed batch.
+            to 300 entries in hand, and one script for each failed batch. With `idempotent` one more script for all that
+            start at a moment.
         """
         self._check_may_subscribe()
         policy = Policy(

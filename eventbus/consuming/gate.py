@@ -27,7 +27,7 @@ _log = logging.getLogger("eventbus.consuming")
 FRESH: Final = 2 / 3
 """Share of the lease for which a confirmed one is surely ours, counted from when the confirmation was asked for."""
 
-LOST: Final = Ended(Ending.LOST, "its lease was lost before it started")
+_LOST: Final = Ended(Ending.LOST, "its lease was lost before it started")
 
 
 class Gate:
@@ -134,7 +134,7 @@ class Gate:
         while not delivery.lost and not delivery.cut and delivery.token == self._membership.token:
             if await self._confirmed(delivery):
                 return None
-        return LOST if delivery.lost else None
+        return _LOST if delivery.lost else None
 
     async def _confirmed(self, delivery: Delivery) -> bool:
         """Ask for this delivery, together with those that come meanwhile."""

@@ -55,7 +55,7 @@ class IdempotentGate(Gate):
         sure = super().passes(delivery, asyncio.get_running_loop().time())
         while True:
             if not sure and (refused := await super()._admit(delivery)):
-                return refused
+                return await self._finished_instead(delivery, refused)
             answer = await self._answer(delivery)
             if answer in (Start.FINISHED, Start.TWIN):
                 return self._refused(delivery, answer)
@@ -63,6 +63,12 @@ class IdempotentGate(Gate):
             sure = not delivery.lost and self._is_sure(delivery)
             if sure:
                 return None
+
+    async def _finished_instead(self, delivery: Delivery, refused: Ended) -> Ended:
+        """What has spent its starts is no dead letter where a copy of it was finished."""
+        if refused.ending is Ending.CRASHED and await self._answer(delivery) is Start.FINISHED:
+            return self._refused(delivery, Start.FINISHED)
+        return refused
 
     def _is_sure(self, delivery: Delivery) -> bool:
         recent = asyncio.get_running_loop().time() - delivery.confirmed < self._fresh

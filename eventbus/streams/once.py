@@ -37,16 +37,18 @@ class OnceCommands:
         wire: The command connection, shared with other groups.
         group: The group.
         consumer: This process's consumer name.
+        beside: The group at the topic's other priorities, whose entries may be deliveries of the same events. Default none.
 
     Raises:
         BackendUnavailable: In any call: no answer, it may or may not have been executed.
         BackendRefused: In any call: Redis answered with an error, at maxmemory for one. Nothing was written.
     """
 
-    def __init__(self, wire: Caller, group: Group, consumer: str) -> None:
+    def __init__(self, wire: Caller, group: Group, consumer: str, *, beside: Iterable[Group] = ()) -> None:
         self._wire = wire
         self.group = group
         self.consumer = consumer
+        self._streams = [stream for each in (group, *beside) for stream in (each.stream, each.private)]
 
     async def start(self, entries: Iterable[tuple[bytes, str]], *, private: bool, token: str, lease: float) -> list[Start]:
         """Ask whether entries of this consumer, each with its event's id, may start; mark those that may.
@@ -58,7 +60,7 @@ class OnceCommands:
             lease: This member's lease in seconds; the group's counts where it is longer.
         """
         group = self.group
-        names = (group.source(private=private), group.hash, group.done, group.doing, group.stream, group.private)
+        names = (group.source(private=private), group.hash, group.done, group.doing, *self._streams)
         flag = "1" if private else "0"
         arguments = (group.name, self.consumer, token, flag, int(lease * 1000), LEFTOVERS, *_flat(entries))
         return [Start(code) for code in await run_script(self._wire, "start", names, arguments)]

@@ -175,9 +175,19 @@ async def test_marks_in_progress_that_hold_are_left_however_many_they_are(bench,
     assert len(await once.doing()) == len(entries)
 
 
-async def test_priorities_share_their_marks(bench):
-    """An event is finished whatever stream its copy stands in."""
-    assert (HIGH.done, HIGH.doing) == (KEY.done, KEY.doing)
+async def test_priorities_share_their_marks(bench, once):
+    """An event is in progress, and finished, whatever stream its copy stands in."""
+    await bench.give("1-0", "2-0")
+    await bench.do("XGROUP", "CREATE", HIGH.stream, HIGH.name, "0", "MKSTREAM")
+    await bench.do("HSET", HIGH.hash, "token", "high")
+    await bench.add("1-0", key=HIGH.stream)
+    await bench.do("XREADGROUP", "GROUP", HIGH.name, "me", "STREAMS", HIGH.stream, ">")
+    high = OnceCommands(bench.wire, HIGH, "me", beside=[KEY])
+    place = {"private": False, "token": "high"}
+    await once.start(("1-0", "a"))
+    assert await high.start([(b"1-0", "a")], **place, lease=10.0) == [Start.TWIN]
+    await once.finish(("1-0", "a"))
+    assert await high.start([(b"1-0", "a")], **place, lease=10.0) == [Start.FINISHED]
 
 
 # -- finish

@@ -13,7 +13,7 @@ from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.idempotent_gate import LATER, IdempotentGate
 from eventbus.consuming.marks import Marks
-from eventbus.delivery import Carried, Ending
+from eventbus.delivery import CRASHES, Carried, Ending
 from eventbus.errors import BackendUnavailable
 from eventbus.events import identity
 from eventbus.streams import Beaten, Group, Start
@@ -129,6 +129,15 @@ async def test_what_is_in_progress_elsewhere_is_put_off_uncounted():
     entrance.server.answers[entrance.gate._marks.name(one)] = Start.TWIN
     ended = await entrance.gate.admit(one)
     assert (ended.ending, ended.error.after, ended.error.count) == (Ending.TWIN, LATER, False)
+
+
+@pytest.mark.parametrize(("answer", "ending"), [(Start.FINISHED, Ending.FINISHED), (Start.FREE, Ending.CRASHED), (Start.TWIN, Ending.CRASHED)])
+async def test_what_spent_its_starts_is_no_dead_letter_where_its_event_was_finished(answer, ending):
+    """By a copy of it: there is nothing to redrive."""
+    entrance, one = Entrance(), fresh(claimed=True, count=CRASHES + 1)
+    entrance.server.answers[entrance.gate._marks.name(one)] = answer
+    assert (await entrance.gate.admit(one)).ending is ending
+    assert "mark" not in entrance.server.calls
 
 
 async def test_a_delivery_whose_group_was_lost_starts_once_that_is_known():
