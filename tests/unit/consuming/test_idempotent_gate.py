@@ -131,7 +131,9 @@ async def test_what_is_in_progress_elsewhere_is_put_off_uncounted():
     assert (ended.ending, ended.error.after, ended.error.count) == (Ending.TWIN, LATER, False)
 
 
-@pytest.mark.parametrize(("answer", "ending"), [(Start.FINISHED, Ending.FINISHED), (Start.FREE, Ending.CRASHED), (Start.TWIN, Ending.CRASHED)])
+@pytest.mark.parametrize(
+    ("answer", "ending"), [(Start.FINISHED, Ending.FINISHED), (Start.FREE, Ending.CRASHED), (Start.TWIN, Ending.CRASHED)]
+)
 async def test_what_spent_its_starts_is_no_dead_letter_where_its_event_was_finished(answer, ending):
     """By a copy of it: there is nothing to redrive."""
     entrance, one = Entrance(), fresh(claimed=True, count=CRASHES + 1)
