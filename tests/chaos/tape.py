@@ -192,7 +192,7 @@ def recorded_once(base: type[OnceCommands], tape: Tape) -> type[OnceCommands]:
             entries = list(entries)
             at = places([entry_id for entry_id, _ in entries], private=rest["private"])
             made = super().finish(entries, **rest)
-            return await tape.call("ack", self.group.name, made, lambda count: None if count is None else {"at": at, "once": True}, at=at)
+            return await tape.call("ack", self.group.name, made, lambda count: None if count is None else {"at": at}, at=at)
 
     return Recorded
 

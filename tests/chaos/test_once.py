@@ -15,8 +15,8 @@ def begin(*places, t, got="free", p="w0.1", asked=None):
     return rec(t, p, "begin", g="charge", at=list(places), got=[got] * len(places), asked=t if asked is None else asked)
 
 
-def acked(*places, t, p="w0.1", once=True):
-    return rec(t, p, "ack", g="charge", at=list(places), once=once)
+def acked(*places, t, p="w0.1"):
+    return rec(t, p, "ack", g="charge", at=list(places))
 
 
 def remembered(*numbers):
@@ -58,7 +58,7 @@ def test_a_run_after_one_whose_acknowledgement_was_never_answered_proves_nothing
 
 
 def test_an_acknowledgement_of_what_was_settled_without_a_run_is_no_mark():
-    assert not check(acked("1-0", t=0.5, once=False), finished(), remembered(0)).complaints
+    assert not check(acked("1-0", t=0.5), finished(), remembered(0)).complaints
 
 
 def test_two_deliveries_side_by_side_are_told():

@@ -79,7 +79,7 @@ class HandledOnce:
                 self._starts(record)
             case "run", _:
                 self._ends(record)
-            case "ack", "ok" if record.get("once"):
+            case "ack", "ok":
                 self._acknowledged(record)
             case "dead", _:
                 self._dead.add((record["g"], record["n"]))
