@@ -17,7 +17,7 @@ from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
 from eventbus.events import NORMAL
-from eventbus.streams import Connections, Group, Wire
+from eventbus.streams import Connections, Group, Wire, keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -110,7 +110,8 @@ class Consumer:
         )
         marks = None
         if subscription.window is not None:
-            marks = Marks(rooms.once(wire, group, name), topic=subscription.topic, window=subscription.window, lease=settings.lease)
+            once = rooms.once(wire, group, name, beside=_levels(subscription))
+            marks = Marks(once, topic=subscription.topic, window=subscription.window, lease=settings.lease)
         gate = (rooms.gate if marks is None else partial(rooms.idempotent_gate, marks=marks))(
             settings=settings,
             commands=entries,
@@ -278,6 +279,12 @@ class Consumer:
                 counts.twins += 1
             case _:
                 return
+
+
+def _levels(subscription: Subscription) -> list[Group]:
+    """The group at every priority of its topic; none where it has no priorities."""
+    stream = keys.topic(subscription.stream)
+    return [Group(keys.level(stream, each), subscription.group) for each in subscription.priorities]
 
 
 def _own(rooms: Rooms) -> tuple[Work, type[Executors]]:

@@ -20,9 +20,9 @@ def _of(stream: str) -> str:
     return stream if stream.startswith("{") else f"{{{stream}}}"
 
 
-def _topic(stream: str) -> str:
-    """What the keys begin with that belong to a topic, whatever the priority."""
-    return stream[: stream.index("}") + 1] if stream.startswith("{") else f"{{{stream}}}"
+def topic(stream: str) -> str:
+    """The topic's own stream, given that of any of its priorities."""
+    return stream[1 : stream.index("}")] if stream.startswith("{") else stream
 
 
 def retry(stream: str, group: str) -> str:
@@ -65,12 +65,12 @@ def done(stream: str, group: str) -> str:
 
     One for all priorities of a topic: an event is finished in all of them.
     """
-    return f"{_topic(stream)}:done:{group}"
+    return f"{{{topic(stream)}}}:done:{group}"
 
 
 def doing(stream: str, group: str) -> str:
     """A hash: the id of each event in progress, to where its delivery stands: stream, entry id, consumer. As `done`, one for all."""
-    return f"{_topic(stream)}:doing:{group}"
+    return f"{{{topic(stream)}}}:doing:{group}"
 
 
 def group(stream: str, group: str) -> str:

@@ -180,7 +180,7 @@ def recorded_once(base: type[OnceCommands], tape: Tape) -> type[OnceCommands]:
     class Recorded(base):  # type: ignore[valid-type,misc]
         async def start(self, entries, **rest):
             entries, private, asked = list(entries), rest["private"], time.monotonic()
-            at = places([entry_id for entry_id, _ in entries], private=private)
+            at = places([entry_id for entry_id, _ in entries], private=private, level=level_of(self.group.stream))
             made = super().start(entries, **rest)
             answers = await tape.call("begin", self.group.name, made, lambda got: _answers(got, at, asked=asked))
             settled = [where for where, answer in zip(at, answers, strict=True) if answer is Start.FINISHED]
@@ -190,7 +190,7 @@ def recorded_once(base: type[OnceCommands], tape: Tape) -> type[OnceCommands]:
 
         async def finish(self, entries, **rest):
             entries = list(entries)
-            at = places([entry_id for entry_id, _ in entries], private=rest["private"])
+            at = places([entry_id for entry_id, _ in entries], private=rest["private"], level=level_of(self.group.stream))
             made = super().finish(entries, **rest)
             return await tape.call("ack", self.group.name, made, lambda count: None if count is None else {"at": at}, at=at)
 

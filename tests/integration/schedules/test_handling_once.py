@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from eventbus import Context, Reject, Retry
+from eventbus import Context, Reject, Retry, Topic
 from eventbus.consuming.beat import Beat
 from eventbus.streams import OnceCommands, Start, keys
 from eventbus.testing import running
@@ -384,3 +384,24 @@ async def test_a_start_that_is_held_is_released_when_the_bus_ends(redis_url, red
         async with other.consuming():
             await until(lambda: settled(redis_client))
     assert handling.runs == {"e": 1}
+
+
+async def test_a_copy_at_another_priority_is_the_same_event(redis_url, redis_client):
+    """It waits for the one that runs, and is settled when that has finished."""
+    handling, bus = Handling(), planted(redis_url)
+    ranked = Topic("ranked", priorities=("high", "normal"))
+
+    @bus.subscribe(Errand, group=GROUP, topic=ranked, idempotent=True)
+    async def charge(event: Errand) -> None:
+        await handling.handle(event)
+
+    handling.held.arm()
+    async with bus, bus.consuming():
+        event = Errand(name="twice")
+        await bus.publish(event, topic=ranked)
+        await until(handling.held.reached.is_set)
+        await bus.publish(event, topic=ranked, priority="high")
+        await until(lambda: sum(consumer.counts.twins for consumer in bus.consumers))
+        handling.held.release()
+        await until(lambda: sum(consumer.counts.finished for consumer in bus.consumers))
+    assert handling.runs == {"twice": 1}
