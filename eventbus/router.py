@@ -155,7 +155,12 @@ class Subscribes:
             foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
             batch: Give the handler a list of events and, if it asks for it, a `BatchContext`: `Batch(max_size=500, max_wait=0.2)`.
                 What it does not fail by `ctx.fail(event, …)` is acknowledged when it returns. Default: one event.
-            idempotent: Do not start what this group has finished: True for a day, or for how long. Default False.
+            idempotent: Do not start what this group has finished: True for a day, or seconds, or a timedelta. Once the
+                group has finished an event id, no run of it starts that asks afterwards, within the window, whoever
+                publishes, redrives or replays it: it is acknowledged without one. The mark is written in the step that
+                acknowledges. What remains possible: a run after a crash, or a cancellation, between the effect and the
+                mark; after a failover, crash or flush of Redis that lost the mark; after the window. So effects outside
+                of Redis still want a key of their own, `ctx.id`. At maxmemory nothing starts. Default False.
             broadcast: Give every process each event: a group for each of them, which ends with it. Default False.
             ordered: Handle events with one key one at a time and in order, in one process at a time: True or "block", so
                 that a key waits for its failed event, or "overtake". Default False.
@@ -173,7 +178,8 @@ class Subscribes:
 
         Redis cost:
             None here. Consuming: one XREADGROUP and one script per batch of entries, one script per lease/3 for up
-            to 300 entries in hand, and one script for each failed batch.
+            to 300 entries in hand, and one script for each failed batch. With `idempotent` one more script for all that
+            start at a moment.
         """
         self._check_may_subscribe()
         policy = Policy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -12,11 +13,12 @@ import anyio
 from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.fetcher import STREAMS_READ
+from eventbus.consuming.marks import Marks
 from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
 from eventbus.events import NORMAL
-from eventbus.streams import Connections, Group, Wire
+from eventbus.streams import Connections, Group, Wire, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -108,7 +110,11 @@ class Consumer:
             reading_since=lambda: self.fetcher.reading_since,
             taking=taking,
         )
-        gate = rooms.gate(
+        marks = None
+        if subscription.window is not None:
+            once = rooms.once(wire, group, name, beside=_levels(subscription))
+            marks = Marks(once, topic=subscription.topic, window=subscription.window, lease=settings.lease)
+        gate = (rooms.gate if marks is None else partial(rooms.idempotent_gate, marks=marks))(
             settings=settings,
             commands=entries,
             membership=membership,
@@ -134,7 +140,8 @@ class Consumer:
             busy=self.executors.busy,
             waited=self.claimer.waited,
         )
-        self.settler = rooms.settler(entries, membership, in_hand, counts)
+        settler = rooms.settler if marks is None else partial(rooms.idempotent_settler, marks=marks)
+        self.settler = settler(entries, membership, in_hand, counts)
         self.promoter = rooms.promoter(
             subscription=subscription,
             settings=settings,
@@ -268,6 +275,10 @@ class Consumer:
                 counts.undecodable += 1
             case Ending.NEWER:
                 counts.newer += 1
+            case Ending.FINISHED:
+                counts.finished += 1
+            case Ending.TWIN:
+                counts.twins += 1
             case _:
                 return
 
@@ -282,3 +293,9 @@ def _handling(
         return rooms.work(), rooms.executors
     work = rooms.batch_work(subscription.batch, settings.lease, lambda: in_hand.credit < STREAMS_READ and len(in_hand) <= len(work))
     return work, rooms.batch_executors
+
+
+def _levels(subscription: Subscription) -> list[Group]:
+    """The group at every priority of its topic; none where it has no priorities."""
+    stream = keys.topic(subscription.stream)
+    return [Group(keys.level(stream, each), subscription.group) for each in subscription.priorities]

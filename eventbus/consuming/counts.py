@@ -23,6 +23,8 @@ class Counts:
         deferred: Events that their handler put off.
         retried: Copies written to be run again.
         released: Copies written so that others start them at once.
+        finished: Entries whose event the group had finished before; acknowledged without a run.
+        twins: Deliveries put off because another one of their event was in progress.
         skipped: Entries of a type that no member of the group ever declared; acknowledged.
         hopped: Copies parked until a member that knows their type takes them.
         undecodable: Entries that are no event of this program.
@@ -49,6 +51,8 @@ class Counts:
     deferred: int = 0
     retried: int = 0
     released: int = 0
+    finished: int = 0
+    twins: int = 0
     skipped: int = 0
     hopped: int = 0
     undecodable: int = 0

@@ -6,15 +6,16 @@ import asyncio
 import logging
 from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
+from eventbus.consuming.asking import Asking
 from eventbus.delivery import CRASHES, Backoff, Ended, Ending, type_of
 from eventbus.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from eventbus.consuming.alone import Alone
     from eventbus.consuming.counts import Counts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from eventbus.streams import EntryCommands
 
 _log = logging.getLogger("eventbus.consuming")
+_T = TypeVar("_T")
 
 FRESH: Final = 2 / 3
 """Share of the lease for which a confirmed one is surely ours, counted from when the confirmation was asked for."""
@@ -30,7 +32,7 @@ FRESH: Final = 2 / 3
 PAGE: Final = 300
 """Entries one script asks for: about 4 ms of the server's time."""
 
-_LOST: Final = Ended(Ending.LOST, "its lease was lost before it started")
+LOST: Final = Ended(Ending.LOST, "its lease was lost before it started")
 
 
 class Gate:
@@ -72,9 +74,8 @@ class Gate:
         self._counts = counts
         self._alone = alone
         self._left = left
-        self._asking: dict[Delivery, None] = {}  # in order
+        self._confirming = Asking(self._ask)
         self._aside: set[Delivery] = set()
-        self._answered: asyncio.Event | None = None  # of what is asked now
 
     def passes(self, delivery: Delivery, now: float) -> bool:
         """Whether it may start at once, without asking anybody; `now` is the event loop's time."""
@@ -117,10 +118,14 @@ class Gate:
         Returns:
             None when it may, else how it ended instead.
         """
+        return await self._patiently(partial(self._admit, delivery))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask until Redis answers."""
         failures = 0
         while True:
             try:
-                return await self._admit(delivery)
+                return await ask()
             except BackendError as error:
                 failures += 1
                 _log.debug("a start waits for Redis: %s", error)
@@ -139,13 +144,13 @@ class Gate:
         while asking := [each for each in deliveries if each not in refused and self._asks(each, marked=each not in unmarked)]:
             since = asyncio.get_running_loop().time()
             try:
-                await self._until_asked(asking)
+                await self._confirming.ask_for(asking)
                 unmarked.difference_update(each for each in asking if each.confirmed >= since)
             except BackendError as error:
                 failures += 1
                 _log.debug("the start of a batch waits for Redis: %s", error)
                 await anyio.sleep(self._backoff.delay(failures))
-        return refused | {each: _LOST for each in deliveries if each.lost and each not in refused}
+        return refused | {each: LOST for each in deliveries if each.lost and each not in refused}
 
     def _asks(self, delivery: Delivery, *, marked: bool) -> bool:
         """Whether it has a lease that must be confirmed, or a start that must be counted."""
@@ -166,38 +171,12 @@ class Gate:
             return spent
         while self._has_lease(delivery):
             since = asyncio.get_running_loop().time()
-            await self._until_asked([delivery])
+            await self._confirming.ask_for([delivery])
             if delivery.confirmed >= since:
                 return None
-        return _LOST if delivery.lost else None
+        return LOST if delivery.lost else None
 
-    async def _until_asked(self, deliveries: Collection[Delivery]) -> None:
-        """Wait until these were asked for; those that come meanwhile are asked for together, by whoever is next.
-
-        All whom one answer concerns go on in the same turn of the event loop.
-        """
-        self._asking.update(dict.fromkeys(deliveries))
-        try:
-            while not self._asking.keys().isdisjoint(deliveries):
-                if self._answered is None:
-                    await self._ask_next()
-                else:
-                    await self._answered.wait()
-        finally:
-            for delivery in deliveries:
-                self._asking.pop(delivery, None)
-
-    async def _ask_next(self) -> None:
-        self._answered = answered = asyncio.Event()
-        try:
-            await asyncio.sleep(0)  # whoever comes in this turn is asked for, too
-            await self._ask()
-        finally:
-            self._answered = None
-            answered.set()
-
-    async def _ask(self) -> None:
-        asking, self._asking = self._asking, {}
+    async def _ask(self, asking: list[Delivery]) -> None:
         for (private, token, marked), batch in _batches(asking):
             sent = asyncio.get_running_loop().time()
             kept = await self._kept(batch, private=private, token=token, marked=marked)

@@ -11,6 +11,8 @@ from eventbus.consuming.claimer import Claimer
 from eventbus.consuming.executors import Executors
 from eventbus.consuming.fetcher import Fetcher
 from eventbus.consuming.gate import Gate
+from eventbus.consuming.idempotent_gate import IdempotentGate
+from eventbus.consuming.idempotent_settler import IdempotentSettler
 from eventbus.consuming.in_hand import InHand
 from eventbus.consuming.intake import Intake
 from eventbus.consuming.levels import LevelExecutors, LevelWork
@@ -20,7 +22,7 @@ from eventbus.consuming.promoter import Promoter
 from eventbus.consuming.recovery import Recovery
 from eventbus.consuming.settler import Settler
 from eventbus.consuming.work import Work
-from eventbus.streams import EntryCommands, GroupCommands, GroupReader
+from eventbus.streams import EntryCommands, GroupCommands, GroupReader, OnceCommands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Rooms:
 
     group: type[GroupCommands] = GroupCommands
     entries: type[EntryCommands] = EntryCommands
+    once: type[OnceCommands] = OnceCommands
     reader: type[GroupReader] = GroupReader
     work: type[Work] = Work
     level_work: type[LevelWork] = LevelWork
@@ -39,11 +42,13 @@ class Rooms:
     recovery: type[Recovery] = Recovery
     fetcher: type[Fetcher] = Fetcher
     gate: type[Gate] = Gate
+    idempotent_gate: type[IdempotentGate] = IdempotentGate
     executors: type[Executors] = Executors
     level_executors: type[LevelExecutors] = LevelExecutors
     batch_executors: type[BatchExecutors] = BatchExecutors
     beat: type[Beat] = Beat
     claimer: type[Claimer] = Claimer
     settler: type[Settler] = Settler
+    idempotent_settler: type[IdempotentSettler] = IdempotentSettler
     mover: type[Mover] = Mover
     promoter: type[Promoter] = Promoter

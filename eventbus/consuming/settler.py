@@ -90,7 +90,7 @@ class Settler:
             raise refusal
 
     async def _acknowledge(self, batch: list[Delivery], *, private: bool, token: str) -> None:
-        count = await self._commands.ack([each.entry_id for each in batch], private=private, token=token)
+        count = await self._write(batch, private=private, token=token)
         if count is None:
             await self._membership.heal(token)
             # Those adopted by the group's new token meanwhile are sent again under it.
@@ -101,6 +101,9 @@ class Settler:
             self._counts.acknowledged += count
             self._counts.late_acks += len(batch) - count
             self._done(batch)
+
+    async def _write(self, batch: list[Delivery], *, private: bool, token: str) -> int | None:
+        return await self._commands.ack([each.entry_id for each in batch], private=private, token=token)
 
     async def flush(self) -> None:
         """Wait until every acknowledgement so far was answered."""

@@ -47,6 +47,10 @@ class Ending(Enum):
     """Too many starts were lost: it is not run again."""
     STOPPED = auto()
     """It never started before the shutdown, or was cancelled by it."""
+    FINISHED = auto()
+    """The group had finished its event before: it was acknowledged without being run."""
+    TWIN = auto()
+    """Another delivery of its event is in progress: it was put off."""
     LOST = auto()
     """Its lease was lost while it waited, or it was cancelled for that."""
 
@@ -95,7 +99,7 @@ class Outcome(Enum):
     DEAD = auto()
     """Put it among the group's dead letters."""
     NOTHING = auto()
-    """Write nothing: it is another's."""
+    """Write nothing: it is another's, or was settled already."""
 
 
 class Reason(StrEnum):
@@ -156,7 +160,7 @@ def decide(delivery: Delivery, ended: Ended, retry: Retry) -> Decision:
     """
     if ended.ending is Ending.HANDLED:
         return _ACK
-    if ended.ending is Ending.LOST or (delivery.lost and not delivery.cut):
+    if ended.ending in (Ending.LOST, Ending.FINISHED) or (delivery.lost and not delivery.cut):
         return _NOTHING
     carried = carry(delivery)
     if ended.ending in _WITHOUT_RUN:

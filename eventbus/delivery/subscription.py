@@ -336,7 +336,7 @@ def _check_together(policy: Policy, topic: Topic, where: str) -> None:
 
 def _check_there(policy: Policy, where: str) -> None:
     """Refuse what is declared and not built yet."""
-    wanted = {name: getattr(policy, name) for name in ("idempotent", "broadcast", "ordered")}
+    wanted = {name: getattr(policy, name) for name in ("broadcast", "ordered")}
     for name, value in wanted.items():
         if value:
             raise ConfigurationError(f"{where}: {name}={value!r} is not there yet")

@@ -58,7 +58,7 @@ class Counted:
     field: str
 
 
-OUTCOMES: Final = {"handled": "ack", "retried": "retry", "released": "release", "hopped": "park", "skipped": "skip"}
+OUTCOMES: Final = {"handled": "ack", "retried": "retry", "released": "release", "hopped": "park", "skipped": "skip", "finished": "finished"}
 """Fields of `Counts` that are outcomes; `dead_letter` is the sum of `dead`."""
 
 REASONS: Final = tuple(Reason)
@@ -79,6 +79,7 @@ OF_CONSUMERS: Final = (
     _of_consumer("rejected", "rejected", "Events that a handler rejected."),
     _of_consumer("timed_out", "handler_timeouts", "Runs of a handler that its timeout ended."),
     _of_consumer("deferred", "deferred", "Events that a handler put off."),
+    _of_consumer("twins", "twins", "Deliveries put off because another one of their event was in progress."),
     _of_consumer("promoted", "promoted", "Parked entries that were due and came back."),
     _of_consumer("claimed", "claims", "Entries taken over from a silent consumer."),
     _of_consumer("lease_lost", "lease_lost", "Deliveries in hand whose lease was lost."),

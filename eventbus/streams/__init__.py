@@ -17,6 +17,7 @@ from eventbus.streams.entries import (
 )
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.levels import known_levels, note_levels
+from eventbus.streams.once import OnceCommands, Start
 from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
@@ -47,11 +48,13 @@ __all__ = [
     "HandedOver",
     "Member",
     "Moved",
+    "OnceCommands",
     "Promoted",
     "RawEntry",
     "Schedule",
     "ScheduledRow",
     "ServerFacts",
+    "Start",
     "Trimmed",
     "Turn",
     "Wire",

@@ -72,6 +72,16 @@ class Group:
         """The event types the group's members declared."""
         return keys.types(self.stream, self.name)
 
+    @property
+    def done(self) -> str:
+        """The events that the group has finished, where it remembers them."""
+        return keys.done(self.stream, self.name)
+
+    @property
+    def doing(self) -> str:
+        """The events in progress, likewise."""
+        return keys.doing(self.stream, self.name)
+
     def source(self, *, private: bool) -> str:
         """The stream an entry stands in."""
         return self.private if private else self.stream

@@ -20,9 +20,9 @@ def _of(stream: str) -> str:
     return stream if stream.startswith("{") else f"{{{stream}}}"
 
 
-def _topic(stream: str) -> str:
-    """What the keys begin with that belong to a topic, whatever the priority."""
-    return stream[: stream.index("}") + 1] if stream.startswith("{") else f"{{{stream}}}"
+def topic(stream: str) -> str:
+    """The topic's own stream, given that of any of its priorities."""
+    return stream[1 : stream.index("}")] if stream.startswith("{") else stream
 
 
 def retry(stream: str, group: str) -> str:
@@ -60,6 +60,19 @@ def types(stream: str, group: str) -> str:
     return f"{_of(stream)}:types:{group}"
 
 
+def done(stream: str, group: str) -> str:
+    """A sorted set: the id of each event that the group has finished, to the server's milliseconds until which that counts.
+
+    One for all priorities of a topic: an event is finished in all of them.
+    """
+    return f"{{{topic(stream)}}}:done:{group}"
+
+
+def doing(stream: str, group: str) -> str:
+    """A hash: the id of each event in progress, to where its delivery stands: stream, entry id, consumer. As `done`, one for all."""
+    return f"{{{topic(stream)}}}:doing:{group}"
+
+
 def group(stream: str, group: str) -> str:
     """A hash about the group.
 
@@ -75,22 +88,22 @@ def group(stream: str, group: str) -> str:
 
 def once(stream: str, key: str) -> str:
     """What remembers an idempotency key: the entry id, the due time and the event id of what was stored with it."""
-    return f"{_topic(stream)}:once:{key}"
+    return f"{{{topic(stream)}}}:once:{key}"
 
 
 def scheduled(stream: str) -> str:
     """The stream of a topic's events that are not due yet, of all its priorities; each names its own in our block."""
-    return f"{_topic(stream)}:scheduled"
+    return f"{{{topic(stream)}}}:scheduled"
 
 
 def scheduled_due(stream: str) -> str:
     """A sorted set: the id of a scheduled entry, its second number with ten digits, to the server's milliseconds of its due time."""
-    return f"{_topic(stream)}:scheduled:due"
+    return f"{{{topic(stream)}}}:scheduled:due"
 
 
 def scheduled_ids(stream: str) -> str:
     """A hash: the event id of a scheduled entry to its id, as in `scheduled_due`."""
-    return f"{_topic(stream)}:scheduled:ids"
+    return f"{{{topic(stream)}}}:scheduled:ids"
 
 
 def scheduled_wake(stream: str) -> str:
@@ -98,7 +111,7 @@ def scheduled_wake(stream: str) -> str:
 
     It goes a day after the last; while it stands, or `scheduled_due` does, the topic is one that is listened to.
     """
-    return f"{_topic(stream)}:scheduled:wake"
+    return f"{{{topic(stream)}}}:scheduled:wake"
 
 
 def groups(stream: str) -> str:

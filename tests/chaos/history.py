@@ -19,6 +19,8 @@ but normal have theirs before them: `high:17-0`, `rhigh:17-0`.
     read     XREADGROUP: g, at [places; on ok], k [delivery counts], level (of a priority); invoke before it is sent
     claim recover promote   further ways of getting entries: g, at [places that came], k, on ok; s when it was sent, where
              that is some time ago (of a read, too)
+    begin    deliveries of an idempotent subscription ask whether they may start: g, at [places], got [free, finished, twin,
+             regrouped], asked (when), on ok
     ack move drop mark beat   scripts about entries in hand: g, at [places], on move: to and got (what became of each)
     replay   g begin until [ids in the topic]; on ok also copied pending resumed cut, and until as far as it went
     start ready exit   a process: of, and for exit its code
@@ -26,6 +28,7 @@ but normal have theirs before them: `high:17-0`, `rhigh:17-0`.
     stall    a process's event loop did not turn from `since` to t: its own observation
     phase    name: calm (the last fault is over), drained, end
     dead     a dead letter, read at the end: g n id e reason attempts crashes
+    remembered  the events that a group remembers at the end: g id [event ids]
     state    what a group still owes at the end: g pending parked due retry unread scheduled
     clock    the wall clock at t: wall, seconds since 1970
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.delivery.carried import split
 from eventbus.errors import BackendRefused
+from eventbus.streams import Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
-    from eventbus.streams import EntryCommands, Group, GroupCommands, GroupReader
+    from eventbus.streams import EntryCommands, Group, GroupCommands, GroupReader, OnceCommands
     from tests.chaos.history import History
     from tests.chaos.points import Points
 
@@ -169,6 +170,29 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
                 return tape.came(group, [(entry_id, fields, 1) for entry_id, fields in got.given], private=True, again=False)
 
             return await tape.call("promote", group.name, made, tell)
+
+    return Recorded
+
+
+def recorded_once(base: type[OnceCommands], tape: Tape) -> type[OnceCommands]:
+    """Commands of a group that remembers what it has finished, which are noted."""
+
+    class Recorded(base):  # type: ignore[valid-type,misc]
+        async def start(self, entries, **rest):
+            entries, private, asked = list(entries), rest["private"], time.monotonic()
+            at = places([entry_id for entry_id, _ in entries], private=private, level=level_of(self.group.stream))
+            made = super().start(entries, **rest)
+            answers = await tape.call("begin", self.group.name, made, lambda got: _answers(got, at, asked=asked))
+            settled = [where for where, answer in zip(at, answers, strict=True) if answer is Start.FINISHED]
+            if settled:
+                tape.note("ack", "ok", g=self.group.name, at=settled)
+            return answers
+
+        async def finish(self, entries, **rest):
+            entries = list(entries)
+            at = places([entry_id for entry_id, _ in entries], private=rest["private"], level=level_of(self.group.stream))
+            made = super().finish(entries, **rest)
+            return await tape.call("ack", self.group.name, made, lambda count: None if count is None else {"at": at}, at=at)
 
     return Recorded
 

@@ -108,6 +108,8 @@ async def test_a_renamed_group_goes_on_where_it_stood_with_its_dead_letters(admi
     await redis_client.hset(keys.group("orders", "charge"), mapping={"watermark": "2-0", "begun": "token-1", "begunat": 1})
     await read(redis_client, 3)
     (dead_id,) = await bury(redis_client, letter(1))
+    await redis_client.zadd(keys.done("orders", "charge"), {"an event": 1})
+    await redis_client.hset(keys.doing("orders", "charge"), "another", "orders 1-0 gone")
     await heartbeat(redis_client, age=43, lease=42.0)
     lag_before, known_before = (await groups(admin))[0].lag, (await redis_client.xinfo_groups("orders"))[0].get("lag")
     await admin.rename_group("orders", "charge", "billing")
@@ -119,6 +121,8 @@ async def test_a_renamed_group_goes_on_where_it_stood_with_its_dead_letters(admi
     assert not {"begun", "begunat"} & set(about)  # its place is known
     assert about["token"] != "token-1"
     assert await redis_client.hgetall(keys.types("orders", "billing")) == {"OrderCreated": "1"}
+    assert await redis_client.zrange(keys.done("orders", "billing"), 0, -1) == ["an event"]
+    assert not await redis_client.exists(keys.doing("orders", "billing"))  # nothing is
     assert await redis_client.smembers(keys.groups("orders")) == {"billing"}
     assert await redis_client.keys("*charge*") == []
     assert (await admin.dead_letters("orders", "billing").redrive(dead_id)).done == 1
@@ -307,6 +311,8 @@ async def test_an_abandoned_group_says_what_it_owed_keeps_its_dead_letters_and_f
     await bury(redis_client, letter(1), letter(2))
     await park(redis_client)
     await redis_client.xadd(RETRY, {"n": 1})
+    await redis_client.zadd(keys.done("orders", "charge"), {"an event": 1})
+    await redis_client.hset(keys.doing("orders", "charge"), "another", "orders 1-0 gone")
     before = await snapshot(redis_client)
     owed = Owed(pending=3, unread=Lag(5), retry=1, parked=1, dead=2)
     assert await admin.abandon_group("orders", "charge", dry_run=True) == owed

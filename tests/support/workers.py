@@ -213,9 +213,9 @@ async def consume(
         kinds: The event types it knows.
         backoff: Delays of its retries.
         lease: Seconds.
-        options: concurrency, prefetch, batch (the values of a `Batch`); and claim_interval, drain of the bus.
+        options: concurrency, prefetch, idempotent, batch (the values of a `Batch`); and claim_interval, drain of the bus.
     """
-    policy = {name: options.pop(name) for name in ("concurrency", "prefetch") if name in options}
+    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "idempotent") if name in options}
     handler: Any = work
     if "batch" in options:
         handler, policy["batch"] = work_together, Batch(**options.pop("batch"))

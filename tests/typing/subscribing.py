@@ -55,6 +55,14 @@ async def says_what_becomes_of_it(event: OrderCreated) -> None:
             raise Reject("it is no order")
 
 
+@bus.subscribe(OrderCreated, idempotent=True)
+async def once_a_day(event: OrderCreated) -> None: ...
+
+
+@bus.subscribe(OrderCreated, idempotent=timedelta(hours=1))
+async def once_an_hour(event: OrderCreated) -> None: ...
+
+
 @router.subscribe(OrderCreated | OrderPaid)
 async def either(event: OrderCreated | OrderPaid) -> None: ...
 
@@ -149,6 +157,7 @@ async def many_others(events: list[OrderPaid]) -> None: ...
 bus.subscribe(OrderCreated, batch=500)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 bus.subscribe(OrderCreated)(Shipping().ship)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 bus.subscribe(OrderCreated, timeout="30")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+bus.subscribe(OrderCreated, idempotent="a day")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 Retry(attempts="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Retry(backoff=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Retry(on="TimeoutError")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.chaos.patterns.batches import Batches
 from tests.chaos.patterns.delays import Delays
+from tests.chaos.patterns.idempotent import Idempotent
 from tests.chaos.patterns.once import PublishingOnce
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.patterns.priorities import Priorities
@@ -16,6 +17,7 @@ PATTERNS: Final[dict[str, Pattern]] = {
     "batches": Batches(),
     "delays": Delays(),
     "once": PublishingOnce(),
+    "idempotent": Idempotent(),
     "replay": Replay(),
 }
 """By name, in the order of their runs."""

@@ -29,6 +29,7 @@ RETRY = Retry(attempts=3, backoff=[7, 11], jitter=0, never_on=KeyError)
 ERRORS = {
     Ending.RAISED: ValueError("no"),
     Ending.LATER: RetryLater(13),
+    Ending.TWIN: RetryLater(17, count=False),
     Ending.REJECTED: Reject("no"),
     Ending.TIMED_OUT: TimeoutError("late"),
 }
@@ -53,6 +54,8 @@ EXPECTED = {
     Ending.UNDECODABLE: (Outcome.DEAD, "undecodable", 0),
     Ending.CRASHED: (Outcome.DEAD, "crashes", 0),
     Ending.STOPPED: (Outcome.RELEASE, None, 0),
+    Ending.FINISHED: (Outcome.NOTHING, None, 0),
+    Ending.TWIN: (Outcome.RETRY, None, 17),
     Ending.LOST: (Outcome.NOTHING, None, 0),
 }
 COUNTED = {Ending.RAISED, Ending.LATER, Ending.REJECTED, Ending.TIMED_OUT}

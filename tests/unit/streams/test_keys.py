@@ -26,6 +26,13 @@ def test_what_belongs_to_the_stream_of_a_priority_begins_with_its_name():
     assert keys.level("test:orders", "normal") == "test:orders"
 
 
+def test_what_is_finished_is_finished_in_all_priorities():
+    """A copy of it may stand in any of them."""
+    for stream in ("test:orders", keys.level("test:orders", "high")):
+        assert keys.done(stream, "charge") == "{test:orders}:done:charge"
+        assert keys.doing(stream, "charge") == "{test:orders}:doing:charge"
+
+
 def test_a_group_knows_its_keys():
     """And where an entry of it stands."""
     group = Group("orders", "charge")
@@ -47,6 +54,6 @@ def slot_of(key):
 def test_all_keys_of_a_stream_share_its_hash_slot_and_no_two_are_the_same(stream, group):
     """One script may touch them all in a cluster."""
     found = [stream, keys.retry(stream, group), keys.group(stream, group), keys.groups(stream), keys.members(stream, group)]
-    found.append(keys.replay(stream, group))
+    found += [keys.replay(stream, group), keys.done(stream, group), keys.doing(stream, group)]
     assert {slot_of(key) for key in found} == {stream}
     assert len(set(found)) == len(found)
