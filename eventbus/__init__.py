@@ -26,6 +26,7 @@ from eventbus.errors import (
     Signal,
 )
 from eventbus.events import BigInt, Event, Flat, Topic, Value
+from eventbus.reading import History, Tail
 from eventbus.router import Router
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Failed",
     "Flat",
     "GroupInUse",
+    "History",
     "LifecycleError",
     "Middleware",
     "NotFound",
@@ -62,6 +64,7 @@ __all__ = [
     "RetryLater",
     "Router",
     "Signal",
+    "Tail",
     "Topic",
     "Value",
     "exponential",

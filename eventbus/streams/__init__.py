@@ -15,18 +15,23 @@ from eventbus.streams.entries import (
     Promoted,
     RawEntry,
 )
+from eventbus.streams.entry_ids import ZERO, EntryId, id_after, id_before, parse_id, written_id
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.levels import known_levels, note_levels
+from eventbus.streams.marks import Gap, Mark, StreamFacts
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
+from eventbus.streams.stream_reader import END, Page, Range, StreamReader
 from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Wire, pack
 
 __all__ = [
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
+    "END",
     "UNFIT",
     "UNSERVED",
+    "ZERO",
     "Address",
     "Backlog",
     "Batch",
@@ -37,24 +42,35 @@ __all__ = [
     "Destination",
     "Ensured",
     "EntryCommands",
+    "EntryId",
+    "Gap",
     "Group",
     "GroupCommands",
     "GroupReader",
     "HandedOver",
+    "Mark",
     "Member",
     "Moved",
+    "Page",
     "Promoted",
+    "Range",
     "RawEntry",
     "ServerFacts",
+    "StreamFacts",
+    "StreamReader",
     "Trimmed",
     "Wire",
     "dangers",
+    "id_after",
+    "id_before",
     "keys",
     "known_levels",
     "note_levels",
     "pack",
+    "parse_id",
     "probe",
     "server_time",
     "silences",
     "trim",
+    "written_id",
 ]

@@ -18,6 +18,7 @@ from eventbus.consuming import Alone, Consumer, Rooms, Slots, levels
 from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendError, BackendRefused
 from eventbus.publishing import Publisher
+from eventbus.reading import Readings
 from eventbus.streams import ANSWER_TIMEOUT, UNFIT, Address, Connections, Wire, dangers, note_levels, probe
 from eventbus.supervision.janitor import Janitor
 from eventbus.supervision.shift import GRACE, SHORTEST, Shift
@@ -48,6 +49,7 @@ class Runtime:
     connections: Connections
     wire: Wire
     publisher: Publisher
+    readings: Readings
     janitor: Janitor
     supervisor: Supervisor
     name: str
@@ -105,6 +107,7 @@ class Runtime:
             connections=connections,
             wire=wire,
             publisher=publisher,
+            readings=Readings(connections, topics, settings.prefix),
             janitor=janitor,
             rooms=rooms,
             supervisor=supervisor,
@@ -164,6 +167,7 @@ class Runtime:
         Args:
             patience: Most seconds to wait for publishes; None for what the last drain left of its time.
         """
+        self.readings.close()
         left = self.until - anyio.current_time()
         with anyio.move_on_after(max(SHORTEST, left) if patience is None else patience):
             await self.publisher.close()
