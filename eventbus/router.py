@@ -153,7 +153,8 @@ class Subscribes:
             foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
             batch: Give the handler a list of events: `Batch(max_size=500, max_wait=0.2)`. Default: one event.
             idempotent: Do not start what this group has finished: True for a day, or for how long. Default False.
-            broadcast: Give every process each event: a group for each of them, which ends with it. Default False.
+            broadcast: Give every process each event: a group for each of them, `group.host.pid.random`, which begins at
+                "latest" unless `start` says otherwise, and ends with the process. Default False.
             ordered: Handle events with one key one at a time and in order, in one process at a time: True or "block", so
                 that a key waits for its failed event, or "overtake". Default False.
             weights: How priorities share the handlers: `{"high": 6, "normal": 3, "low": 1}`, or "strict". Default: each is

@@ -10,6 +10,7 @@ from eventbus.consuming.executors import Executors
 from eventbus.consuming.fetcher import Fetcher
 from eventbus.consuming.gate import Gate
 from eventbus.consuming.in_hand import InHand
+from eventbus.consuming.instance_place import InstanceFetcher, InstanceMembership
 from eventbus.consuming.intake import Intake
 from eventbus.consuming.levels import LevelExecutors, LevelWork
 from eventbus.consuming.membership import Membership
@@ -43,3 +44,5 @@ class Rooms:
     settler: type[Settler] = Settler
     mover: type[Mover] = Mover
     promoter: type[Promoter] = Promoter
+    instance_membership: type[InstanceMembership] = InstanceMembership
+    instance_fetcher: type[InstanceFetcher] = InstanceFetcher

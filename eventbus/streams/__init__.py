@@ -1,6 +1,6 @@
 """The floor between us and redis-py: connections, typed commands, the embedded server; keys and scripts are spelled here alone."""
 
-from eventbus.streams import keys
+from eventbus.streams import broadcasts, keys
 from eventbus.streams.address import Address
 from eventbus.streams.clock import server_time
 from eventbus.streams.connections import Connections
@@ -20,9 +20,10 @@ from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCo
 from eventbus.streams.levels import known_levels, note_levels
 from eventbus.streams.marks import Gap, Mark, StreamFacts
 from eventbus.streams.probe import ServerFacts, dangers, probe
+from eventbus.streams.ranges import END, Page, Range
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
-from eventbus.streams.stream_reader import END, Page, Range, StreamReader
+from eventbus.streams.stream_reader import StreamReader
 from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Wire, pack
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "StreamReader",
     "Trimmed",
     "Wire",
+    "broadcasts",
     "dangers",
     "id_after",
     "id_before",

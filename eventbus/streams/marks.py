@@ -76,11 +76,11 @@ class Mark:
             self.at, self.added = edge, facts.gone
         self.known = self.at <= facts.last
 
-    def passed(self, entry_id: EntryId) -> None:
-        """The next entry was read."""
+    def passed(self, entry_id: EntryId, count: int = 1) -> None:
+        """The next entries were read, up to this one."""
         self.at, self.known = entry_id, True
         if self.added is not None:
-            self.added += 1
+            self.added += count
 
     def at_end(self, facts: StreamFacts) -> None:
         """Everything there was at that moment was read."""

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from eventbus.errors import BackendRefused
-from eventbus.streams.entry_ids import LARGEST, ZERO, EntryId, parse_id, written_id
-from eventbus.streams.marks import StreamFacts
+from eventbus.streams.entry_ids import written_id
+from eventbus.streams.ranges import read_facts, read_pages
 from eventbus.streams.reader import BLOCK, READ_MARGIN
-from eventbus.streams.scripts import run_script
 from eventbus.streams.wire import Wire, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventbus.streams.connections import Connections
-
-PAGE: Final = 500
-"""Most entries of one stream in a page."""
-
-PAGE_BYTES: Final = 1 << 20
-"""Bytes of one stream after which a page ends; it may be one entry more."""
-
-END: Final[EntryId] = (LARGEST, LARGEST)
-"""After every entry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Entries of a stream between two ids, both included."""
-
-    first: EntryId = ZERO
-    last: EntryId = END
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Entries of one stream, with what it said about itself at that moment.
-
-    Attributes:
-        facts: What it said.
-        entries: Ids with names and values, in the order asked for.
-        more: There may be more of the range.
-    """
-
-    facts: StreamFacts
-    entries: Sequence[tuple[EntryId, list[bytes]]]
-    more: bool
+    from eventbus.streams.entry_ids import EntryId
+    from eventbus.streams.marks import StreamFacts
+    from eventbus.streams.ranges import Page, Range
 
 
 class StreamReader:
@@ -84,13 +53,11 @@ class StreamReader:
 
     async def facts(self) -> list[StreamFacts]:
         """Ask every stream about itself. One script."""
-        return [page.facts for page in await self.pages([Range()] * len(self._streams), count=0)]
+        return await read_facts(self._wire, self._streams)
 
-    async def pages(self, ranges: Sequence[Range], *, newest: bool = False, count: int = PAGE) -> list[Page]:
-        """Read the beginning of a range of each stream, with `newest` its end, backwards. One script; see `read_range.lua`."""
-        bounds = [written_id(each) for one in ranges for each in ((one.last, one.first) if newest else (one.first, one.last))]
-        arguments = (count, PAGE_BYTES, "1" if newest else "0", *bounds)
-        return [_page(row) for row in await run_script(self._wire, "read_range", self._streams, arguments)]
+    async def pages(self, ranges: Sequence[Range], *, newest: bool = False) -> list[Page]:
+        """Read the beginning of a range of each stream, with `newest` its end, backwards. One script."""
+        return await read_pages(self._wire, self._streams, ranges, newest=newest)
 
     async def wait(self, after: Sequence[EntryId]) -> None:
         """Wait until one of the streams has an entry after an id, `BLOCK` seconds at most. One XREAD."""
@@ -109,18 +76,6 @@ class StreamReader:
         """Close the connection now; whoever waits for an answer hears that none will come. A later call opens a new one."""
         self._wire.abort()
         self._bell = None
-
-
-def _page(row: Sequence[Any]) -> Page:
-    last, first, added, length, deleted, entries, more = row
-    facts = StreamFacts(
-        parse_id(last) if last else ZERO,
-        parse_id(first) if first else None,
-        None if added < 0 else added,
-        length,
-        parse_id(deleted) if deleted else ZERO,
-    )
-    return Page(facts, [(parse_id(entry_id), fields) for entry_id, fields in entries], bool(more))
 
 
 def _retrieve(bell: asyncio.Future[None]) -> None:

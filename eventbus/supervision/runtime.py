@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from eventbus.consuming import Alone, Consumer, Rooms, Slots, levels
+from eventbus.consuming import Alone, Consumer, Instance, Rooms, Slots, levels
 from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendError, BackendRefused
 from eventbus.publishing import Publisher
@@ -120,6 +120,11 @@ class Runtime:
         """Every loop, with its health."""
         return [loop for each in (self.supervisor, *(shift.supervisor for shift in self.shifts)) for loop in each.loops]
 
+    @property
+    def _instance(self) -> str:
+        """This process among those of its service."""
+        return self.name.removeprefix(f"{self.settings.service}.")
+
     async def consume(
         self, subscriptions: Sequence[Subscription], publish: PublishEvent, state: Any, observers: Sequence[Observer] = ()
     ) -> None:
@@ -127,14 +132,15 @@ class Runtime:
 
         Whatever came of it, `drain` brings it down.
         """
+        served = [subscription.instance(self._instance) if subscription.broadcast else subscription for subscription in subscriptions]
         shared = {
             "publish": publish,
             "state": state,
             "observers": observers,
-            "besides": frozenset(subscription.group for subscription in subscriptions),
-            "consumers": sum(subscription.consumers for subscription in subscriptions),
+            "besides": frozenset(subscription.group for subscription in served),
+            "consumers": sum(subscription.consumers for subscription in served),
         }
-        joined = [consumer for subscription in subscriptions for consumer in self._consumers(subscription, shared)]
+        joined = [consumer for subscription in served for consumer in self._consumers(subscription, shared)]
         for consumer in joined:
             await _patiently(consumer.check)
         for consumer in joined:
@@ -180,8 +186,9 @@ class Runtime:
     def _consumers(self, subscription: Subscription, shared: Mapping[str, Any]) -> list[Consumer]:
         """One for each priority of a subscription's topic, which share its handlers; else one."""
         slots = Slots.of(subscription) if subscription.priorities else None
+        kind = Instance if subscription.broadcast else Consumer
         return [
-            Consumer(
+            kind(
                 each,
                 self.settings,
                 connections=self.connections,

@@ -20,6 +20,7 @@ from pydantic import field_validator
 from eventbus import Context, Event, EventBus, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
+from eventbus.consuming.instance_place import InstanceFetcher
 from tests.support.tasks import Task
 
 ROOT = Path(__file__).parents[2]
@@ -162,8 +163,12 @@ class TellingFetcher(Fetcher):
         await super().run(alive)
 
 
+class TellingInstanceFetcher(TellingFetcher, InstanceFetcher):
+    """The same for a process of a broadcast."""
+
+
 class WorkerBus(EventBus):
-    rooms = replace(Rooms(), fetcher=TellingFetcher)
+    rooms = replace(Rooms(), fetcher=TellingFetcher, instance_fetcher=TellingInstanceFetcher)
 
 
 async def work(event: Any, ctx: Context) -> None:
@@ -195,9 +200,9 @@ async def consume(
         kinds: The event types it knows.
         backoff: Delays of its retries.
         lease: Seconds.
-        options: concurrency, prefetch; and claim_interval, drain of the bus.
+        options: concurrency, prefetch, broadcast; and claim_interval, drain of the bus.
     """
-    policy = {name: options.pop(name) for name in ("concurrency", "prefetch") if name in options}
+    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "broadcast") if name in options}
     bus = WorkerBus(service="worker", lease=lease, **{"claim_interval": 0.1, **options})
     for kind in kinds:
         bus.subscribe(KINDS[kind], group=group, retry=Retry(backoff=backoff, jitter=0), **policy)(work)

@@ -1,6 +1,6 @@
 -- Read a page of each of some streams, with what tells whether something before it is gone.
 --
--- KEYS  the streams
+-- KEYS  1 a stream   then further ones
 -- ARGV  1 most entries of each   2 bytes of each after which to stop   3 "1" from the newest on, beginning then being
 --       the later end   then for each stream where to begin and where to end, as XRANGE takes them
 -- Returns for each stream {the last id it ever gave, "" where it is not there; the id of its oldest entry, "" for none;
