@@ -26,6 +26,7 @@ but normal have theirs before them: `high:17-0`, `rhigh:17-0`.
     stall    a process's event loop did not turn from `since` to t: its own observation
     phase    name: calm (the last fault is over), drained, end
     dead     a dead letter, read at the end: g n id e reason attempts crashes
+    instances  left [groups of a broadcast whose process is gone], when all that lives has what is for it
     state    what a group still owes at the end: g pending parked due retry unread
 
 Lines are written by one unbuffered write each, so that a killed process loses none it has written.
