@@ -38,6 +38,7 @@ from eventbus.errors import (
     Signal,
 )
 from eventbus.events import BigInt, Event, Flat, Topic, Value
+from eventbus.reading import History, Tail
 from eventbus.router import Router
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "Failed",
     "Flat",
     "GroupInUse",
+    "History",
     "LifecycleError",
     "Middleware",
     "NotFound",
@@ -77,6 +79,7 @@ __all__ = [
     "Router",
     "Scheduled",
     "Signal",
+    "Tail",
     "Topic",
     "Value",
     "exponential",

@@ -27,6 +27,7 @@ from eventbus.delivery import (
 from eventbus.errors import LifecycleError
 from eventbus.publishes import Publishes
 from eventbus.publishing import Publisher
+from eventbus.reads import Reads
 from eventbus.router import Router, Subscribes, check_router
 from eventbus.supervision import Janitor, Promotion, Runtime, StopRequest, finish, stop_on_signals
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from eventbus.consuming import Consumer
     from eventbus.delivery import Observer
     from eventbus.events import Event, Topic
+    from eventbus.reading import Readings
     from eventbus.supervision import Loop
 
 
@@ -49,7 +51,7 @@ class _State(Enum):
     CLOSED = "closed"
 
 
-class EventBus(Subscribes, Publishes):
+class EventBus(Subscribes, Publishes, Reads):
     """Publishes typed events to Redis Streams, and runs the handlers that are subscribed to them.
 
     Making a bus connects to nothing: modules may create one and declare subscriptions while they are
@@ -252,6 +254,8 @@ class EventBus(Subscribes, Publishes):
     async def close(self) -> None:
         """Wait for publishes under way, then close every connection. A closed bus may be opened again.
 
+        Who waits for an event of a tail or a history hears by a LifecycleError that there will be none.
+
         Raises:
             LifecycleError: It is consuming: end `run()` or `consuming()` first.
 
@@ -371,6 +375,9 @@ class EventBus(Subscribes, Publishes):
 
     def _open_publisher(self) -> Publisher:
         return self._opened().publisher
+
+    def _open_readings(self) -> Readings:
+        return self._opened().readings
 
     def _publisher_here(self) -> Publisher | None:
         try:

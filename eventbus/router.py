@@ -161,7 +161,8 @@ class Subscribes:
                 acknowledges. What remains possible: a run after a crash, or a cancellation, between the effect and the
                 mark; after a failover, crash or flush of Redis that lost the mark; after the window. So effects outside
                 of Redis still want a key of their own, `ctx.id`. At maxmemory nothing starts. Default False.
-            broadcast: Give every process each event: a group for each of them, which ends with it. Default False.
+            broadcast: Give every process each event: a group for each of them, `group.host.pid.random`, which begins at
+                "latest" unless `start` says otherwise, and ends with the process. Default False.
             ordered: Handle events with one key one at a time and in order, in one process at a time: True or "block", so
                 that a key waits for its failed event, or "overtake". Default False.
             weights: How priorities share the handlers: `{"high": 6, "normal": 3, "low": 1}`, or "strict". Default: each is

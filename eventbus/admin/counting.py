@@ -96,7 +96,7 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
         ("XLEN", private),
         ("XLEN", keys.parked(stream, group)),
         ("ZCOUNT", keys.due(stream, group), "-inf", now),
-        ("XLEN", keys.dead(stream, group)),
+        ("XLEN", keys.dead(stream, subscription.label)),
         ("HGET", keys.group(stream, group), "cut"),
         ("ZCARD", keys.scheduled_due(stream)),
         passing_over=ABSENT,
@@ -108,7 +108,7 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
     both = [pending for pending in (topic, retry) if pending is not None]
     return GroupCensus(
         topic=subscription.topic,
-        group=group,
+        group=subscription.label,
         length=length,
         lag=await lag_of(wire, stream, row, limit=CENSUS_LIMIT, page=CENSUS_PAGE),
         pending=sum(pending[0] for pending in both),

@@ -280,7 +280,7 @@ class DeadLetters:
             if codes is None:
                 raise NotFound(
                     f"group {self.group!r} of topic {self.topic!r} was never served, or was abandoned: nobody would handle what is "
-                    f"redriven; start a service that subscribes as this group first"
+                    f"redriven; start a service that subscribes as this group first (of a broadcast every process is a group of its own)"
                 )
             total = _added(total, list(zip(ids, codes, strict=False)), again=again)
             ids = ids[len(codes) :]

@@ -89,6 +89,8 @@ def _check_renamed(answer: Renamed, topic: str, old: Group, new: Group) -> None:
             raise GroupInUse(f"{where} has lost its place on the stream: start a service that serves it, or abandon it")
         case Renaming.TAKEN:
             raise GroupInUse(f"topic {topic!r} has a group {new.name!r} already, or dead letters of one: choose another name")
+        case Renaming.INSTANCE:
+            raise GroupInUse(f"{where} belongs to one process of a broadcast, and ends with it: rename the subscription's group")
         case Renaming.IN_USE:
             raise GroupInUse(f"{where} cannot be renamed now: {_in_the_way(answer)}")
 

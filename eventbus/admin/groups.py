@@ -66,6 +66,7 @@ class _About(NamedTuple):
     living: int
     served: float | None
     cut: int
+    broadcast: str
 
 
 async def _about(wire: Wire, stream: str, name: str, now: int) -> _About:
@@ -75,11 +76,11 @@ async def _about(wire: Wire, stream: str, name: str, now: int) -> _About:
         ("ZCOUNT", keys.due(stream, name), "-inf", now),
         ("XLEN", keys.dead(stream, name)),
         ("HVALS", keys.members(stream, name)),
-        ("HMGET", keys.group(stream, name), "served", "lease", "cut"),
+        ("HMGET", keys.group(stream, name), "served", "lease", "cut", "broadcast"),
     )
-    served, lease, cut = (float(fact or 0) for fact in facts)
+    served, lease, cut = (float(fact or 0) for fact in facts[:3])
     living = sum(_lives(Heartbeat.read(beat), now, lease) for beat in beats)
-    return _About(parked, due, dead, living, max(0.0, now - served) / 1000 if served else None, int(cut))
+    return _About(parked, due, dead, living, max(0.0, now - served) / 1000 if served else None, int(cut), text(facts[3] or b""))
 
 
 def _lives(beat: Heartbeat | None, now: int, lease: float) -> bool:

@@ -61,6 +61,7 @@ class GroupInfo:
         living: Members whose heartbeat is younger than their lease.
         served: Seconds since the last heartbeat of any member; None where none was ever written.
         cut: Entries a hard cap cut before the group had settled them.
+        broadcast: Of the group of one process of a broadcast the name they share; its dead letters stand under that. "" else.
     """
 
     name: str
@@ -77,6 +78,7 @@ class GroupInfo:
     living: int = 0
     served: float | None = None
     cut: int = 0
+    broadcast: str = ""
 
 
 @dataclass(frozen=True, slots=True)

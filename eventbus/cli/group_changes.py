@@ -125,7 +125,8 @@ def _table(found: list[TopicInfo]) -> None:
 def _row(topic: str, group: GroupInfo) -> tuple[object, ...]:
     served = NOTHING if group.served is None else f"{seconds(group.served)} ago"
     counts = (group.lag, group.pending, group.retry_entries, group.parked, group.due, group.dead, group.living)
-    return (topic, group.name, *counts, served)
+    name = f"{group.name} (a process of {group.broadcast})" if group.broadcast else group.name
+    return (topic, name, *counts, served)
 
 
 def _warn(info: TopicInfo) -> None:

@@ -81,7 +81,7 @@ class Consumer:
         self._wire = wire
         prefetch = Prefetch(subscription.at_once, subscription.prefetch, MOST_BYTES // (consumers + 1))
         self.in_hand = in_hand = rooms.in_hand(prefetch.limit(0, 0.0), subscription.at_once)
-        group = Group(subscription.stream, subscription.group)
+        group = Group(subscription.stream, subscription.group, subscription.family)
         self.commands = rooms.group(wire, group, name)
         entries = rooms.entries(wire, group, name)
         self._reader = rooms.reader(connections, group, name)
@@ -124,7 +124,7 @@ class Consumer:
         )
         self.executors = executors(
             subscription=subscription,
-            around=Surroundings(subscription.topic, subscription.group, publish, state, priority),
+            around=Surroundings(subscription.topic, subscription.label, publish, state, priority),
             work=work,
             gate=gate,
             finish=self._finish,

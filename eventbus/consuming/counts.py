@@ -37,6 +37,7 @@ class Counts:
         orphaned: Successes that were not written, because the group had begun anew.
         rescued: Copies written for events whose group was lost with everything it knew.
         regrouped: Times the group was lost and made anew.
+        missed: Entries of a broadcast that were trimmed while its group was gone, as far as the server can tell.
         trimmed: Entries that were cut from the stream before they were settled.
         dead: Dead letters written, by reason.
     """
@@ -65,6 +66,7 @@ class Counts:
     orphaned: int = 0
     rescued: int = 0
     regrouped: int = 0
+    missed: int = 0
     trimmed: int = 0
     dead: Counter[Reason] = field(default_factory=Counter[Reason])
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 
@@ -39,6 +39,8 @@ class Membership:
         counts: Where a loss is counted.
         besides: Groups this bus serves or is about to serve, which have no heartbeat yet. Default none.
     """
+
+    restarts: ClassVar = "just before what was known to be settled"
 
     def __init__(
         self,
@@ -92,18 +94,23 @@ class Membership:
         async with self._lock:
             if self.token != lost:
                 return
-            ensured = await self._commands.ensure(self._member, start="0", lost=lost)
+            ensured = await self._commands.ensure(self._member, start=self._restart(), lost=lost)
             if ensured.token == lost:
                 return
             self.token = ensured.token
         self._counts.regrouped += 1
         _log.error(
-            "the group %s was lost in Redis and begins anew: just before what was known to be settled, else from the earliest "
+            "the group %s was lost in Redis and begins anew: %s, else from the earliest "
             "entry; %d entries were in hand, and events may be handled again",
             self._subscription,
+            self.restarts,
             len(self._in_hand),
             extra={"eventbus": self.about},
         )
+
+    def _restart(self) -> str:
+        """Where a lost group begins; nobody knows more than its watermark."""
+        return "0"
 
     def _take_lease(self, lease: float) -> None:
         self.lease = max(lease, self._settings.lease)

@@ -14,6 +14,7 @@ from eventbus.consuming.gate import Gate
 from eventbus.consuming.idempotent_gate import IdempotentGate
 from eventbus.consuming.idempotent_settler import IdempotentSettler
 from eventbus.consuming.in_hand import InHand
+from eventbus.consuming.instance_place import InstanceFetcher, InstanceMembership
 from eventbus.consuming.intake import Intake
 from eventbus.consuming.levels import LevelExecutors, LevelWork
 from eventbus.consuming.membership import Membership
@@ -52,3 +53,5 @@ class Rooms:
     idempotent_settler: type[IdempotentSettler] = IdempotentSettler
     mover: type[Mover] = Mover
     promoter: type[Promoter] = Promoter
+    instance_membership: type[InstanceMembership] = InstanceMembership
+    instance_fetcher: type[InstanceFetcher] = InstanceFetcher

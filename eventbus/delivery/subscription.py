@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventbus.delivery.handlers import Handler, Invoke, Middleware, handler_name, inspect_handler, short_name
@@ -28,7 +28,7 @@ class Policy:
     """How a subscription is run; None is "not said here".
 
     Attributes:
-        start: Where a new group begins: "earliest" (default), "latest" or an entry id.
+        start: Where a new group begins: "earliest" (default), "latest" (default of a broadcast) or an entry id.
         concurrency: Handlers at a time. Default: the bus's; of batches one.
         prefetch: Entries read ahead. Default: the bus's, else it adapts.
         retry: What happens after a handler raised. Default `Retry()`.
@@ -159,6 +159,16 @@ class Subscription:
     weights: Weights | None = None
     priorities: tuple[str, ...] = ()
     priority: str | None = None
+    family: str = ""
+
+    def instance(self, name: str) -> Subscription:
+        """What one process of a broadcast serves: a group of its own."""
+        return replace(self, group=f"{self.group}.{name}", family=self.group)
+
+    @property
+    def label(self) -> str:
+        """The group as the program named it: of a broadcast the name that all its instances share."""
+        return self.family or self.group
 
     @property
     def at_once(self) -> int:
@@ -311,7 +321,7 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
         topic=topic,
         stream=settings.prefix + topic,
         group=group,
-        start=_STARTS.get(policy.start or "earliest", policy.start or "0"),
+        start=_start_of(policy),
         concurrency=concurrency,
         prefetch=policy.prefetch or settings.prefetch,
         retry=policy.retry or Retry(),
@@ -327,6 +337,12 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
     )
 
 
+def _start_of(policy: Policy) -> str:
+    # A process that comes wants to know what happens from now on: what it needs of before, it loads from elsewhere.
+    start = policy.start or ("latest" if policy.broadcast else "earliest")
+    return _STARTS.get(start, start)
+
+
 def _check_together(policy: Policy, topic: Topic, where: str) -> None:
     """Refuse what contradicts priorities: of one slot for many events, and of order, they would keep neither."""
     for name, why in (("batch", "each of them would wait for a batch of its own"), ("ordered", "order does not hold between them")):
@@ -336,7 +352,7 @@ def _check_together(policy: Policy, topic: Topic, where: str) -> None:
 
 def _check_there(policy: Policy, where: str) -> None:
     """Refuse what is declared and not built yet."""
-    wanted = {name: getattr(policy, name) for name in ("broadcast", "ordered")}
+    wanted = {name: getattr(policy, name) for name in ("ordered",)}
     for name, value in wanted.items():
         if value:
             raise ConfigurationError(f"{where}: {name}={value!r} is not there yet")

@@ -87,6 +87,7 @@ OF_CONSUMERS: Final = (
     _of_consumer("late_acks", "late_acks", "Acknowledgements of entries that were not pending any more."),
     _of_consumer("trimmed", "trimmed_pending", "Entries that were cut from the stream while they were pending."),
     _of_consumer("regrouped", "regrouped", "Times the group was lost in Redis and made anew."),
+    _of_consumer("missed", "broadcast_missed", "Entries that were trimmed while this process's group of a broadcast was gone."),
     _of_consumer("orphaned", "orphaned", "Settlements not written because the group had begun anew."),
     _of_consumer("rescued", "rescued", "Entries of a lost group that were written again so as not to be lost."),
 )
@@ -157,7 +158,7 @@ FAMILIES: Final = (
 def count_consumer(consumer: Consumer) -> Numbers:
     """What one consumer has counted."""
     counts, subscription = consumer.counts, consumer.subscription
-    place, level = (subscription.topic, subscription.group), _level(subscription.priority)
+    place, level = (subscription.topic, subscription.label), _level(subscription.priority)
     dead = dict(counts.dead)  # one step of the interpreter: another thread asks while the event loop counts
     found = _fields(OF_CONSUMERS, counts, (*place, *level))
     found |= {HANDLED.at(*place, outcome, *level): getattr(counts, field) for field, outcome in OUTCOMES.items()}
@@ -188,7 +189,7 @@ def count_reconnects(wire: Wire) -> Numbers:
 
 def gauge_consumer(consumer: Consumer) -> Iterator[tuple[Series, int]]:
     """What one consumer does now."""
-    place = (consumer.subscription.topic, consumer.subscription.group, *_level(consumer.subscription.priority))
+    place = (consumer.subscription.topic, consumer.subscription.label, *_level(consumer.subscription.priority))
     yield RUNNING.at(*place), consumer.executors.running
     yield IN_HAND.at(*place), len(consumer.in_hand)
 

@@ -71,7 +71,7 @@ class Timings:
     def observe(self, handled: Handled) -> None:
         """Take in one run; the bus calls it."""
         subscription, event_type, ending, seconds, age = handled
-        key = (subscription.topic, subscription.group, event_type, subscription.priority)
+        key = (subscription.topic, subscription.label, event_type, subscription.priority)
         times = self._times.get(key) or self._first(subscription, event_type)
         times[0].add(seconds)
         if age is not None and ending is _HANDLED:
@@ -79,7 +79,7 @@ class Timings:
 
     def _first(self, subscription: Subscription, event_type: str) -> tuple[Times, Times]:
         named = event_type if event_type in subscription.routes else OTHER
-        return self._times.setdefault((subscription.topic, subscription.group, named, subscription.priority), (Times(), Times()))
+        return self._times.setdefault((subscription.topic, subscription.label, named, subscription.priority), (Times(), Times()))
 
     @property
     def seen(self) -> list[tuple[Place, tuple[Times, Times]]]:

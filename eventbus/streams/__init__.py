@@ -1,6 +1,6 @@
 """The floor between us and redis-py: connections, typed commands, the embedded server; keys and scripts are spelled here alone."""
 
-from eventbus.streams import keys
+from eventbus.streams import broadcasts, keys
 from eventbus.streams.address import Address
 from eventbus.streams.clock import server_time
 from eventbus.streams.connections import Connections
@@ -15,22 +15,28 @@ from eventbus.streams.entries import (
     Promoted,
     RawEntry,
 )
+from eventbus.streams.entry_ids import ZERO, EntryId, id_after, id_before, parse_id, written_id
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.levels import known_levels, note_levels
+from eventbus.streams.marks import Gap, Mark, StreamFacts
 from eventbus.streams.once import OnceCommands, Start
 from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.probe import ServerFacts, dangers, probe
+from eventbus.streams.ranges import END, Page, Range
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
 from eventbus.streams.scheduled import Advanced, Schedule, ScheduledRow, load_store, store
+from eventbus.streams.stream_reader import StreamReader
 from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Turn, Wire, pack
 
 __all__ = [
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
+    "END",
     "MOST_VALUES",
     "UNFIT",
     "UNSERVED",
+    "ZERO",
     "Address",
     "Advanced",
     "Backlog",
@@ -42,31 +48,43 @@ __all__ = [
     "Destination",
     "Ensured",
     "EntryCommands",
+    "EntryId",
+    "Gap",
     "Group",
     "GroupCommands",
     "GroupReader",
     "HandedOver",
+    "Mark",
     "Member",
     "Moved",
     "OnceCommands",
+    "Page",
     "Promoted",
+    "Range",
     "RawEntry",
     "Schedule",
     "ScheduledRow",
     "ServerFacts",
     "Start",
+    "StreamFacts",
+    "StreamReader",
     "Trimmed",
     "Turn",
     "Wire",
+    "broadcasts",
     "dangers",
+    "id_after",
+    "id_before",
     "keys",
     "known_levels",
     "load_store",
     "note_levels",
     "pack",
+    "parse_id",
     "probe",
     "server_time",
     "silences",
     "store",
     "trim",
+    "written_id",
 ]

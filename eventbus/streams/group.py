@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.errors import BackendRefused
 from eventbus.streams import keys
+from eventbus.streams.entry_ids import parse_id
+from eventbus.streams.marks import Mark, StreamFacts
+from eventbus.streams.ranges import read_facts
 from eventbus.streams.scripts import run_script
 
 if TYPE_CHECKING:
@@ -27,10 +30,18 @@ MEND_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A consumer group of one stream, with the keys that belong to it."""
+    """A consumer group of one stream, with the keys that belong to it.
+
+    Attributes:
+        stream: The stream.
+        name: The group's name.
+        family: Of an instance of a broadcast, which is a group of one process, the name that all of them share. Their
+            dead letters stand under it, since they outlive the process. Default "": an ordinary group.
+    """
 
     stream: str
     name: str
+    family: str = ""
 
     @property
     def private(self) -> str:
@@ -60,7 +71,7 @@ class Group:
     @property
     def dead(self) -> str:
         """The group's dead letters."""
-        return keys.dead(self.stream, self.name)
+        return keys.dead(self.stream, self.family or self.name)
 
     @property
     def replay(self) -> str:
@@ -177,12 +188,12 @@ class GroupCommands:
 
         Args:
             member: Who asks: its types are declared and its lease counts from here on.
-            start: Where a group that is new begins.
+            start: Where a group that is new begins; an instance of a broadcast also one that was lost.
             lost: The token it had; empty (the default) for a member that only starts.
         """
         group = self.group
         names = (group.stream, group.private, group.hash, keys.groups(group.stream), group.types)
-        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), lost)
+        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), lost, group.family)
         reply = await run_script(self._wire, "ensure_group", names, (*arguments, *member.declared()))
         return Ensured(reply[0].decode(), bool(reply[1]), bool(reply[2]), reply[3] / 1000)
 
@@ -222,6 +233,17 @@ class GroupCommands:
         group = self.group
         names = (group.stream, group.private, group.members)
         return int(await run_script(self._wire, "leave", names, (group.name, self.consumer)))
+
+    async def mark(self) -> Mark:
+        """The group's place on the topic: what it was given. One XINFO and one script."""
+        at = parse_id((await self._row(self.group.stream))[b"last-delivered-id"])
+        facts = await self.facts()
+        return Mark(at, known=True, added=facts.added if at == facts.last else None)
+
+    async def facts(self) -> StreamFacts:
+        """What the topic's stream says about itself. One script."""
+        (facts,) = await read_facts(self._wire, (self.group.stream,))
+        return facts
 
     async def waiting_after(self, entry_id: str) -> int:
         """Count the topic's entries after an id, at most `COUNT_LIMIT` + 1 of them. Only the number is sent."""

@@ -36,6 +36,8 @@ class Renaming(Enum):
     """Something of the new name exists already."""
     IN_USE = 6
     """A member lives, or it has something to do."""
+    INSTANCE = 7
+    """It is the group of one process of a broadcast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ async def rename_group(wire: Caller, old: Group, new: Group, *, token: str, look
     return Renamed(Renaming(code), _names(living), *map(int, counts))
 
 
-async def abandon_group(wire: Caller, group: Group, *, limit: int, look_only: bool = False) -> Abandoned:
+async def abandon_group(
+    wire: Caller, group: Group, *, limit: int, look_only: bool = False, leaving: str = "", silence: float = 1.0
+) -> Abandoned:
     """Give up a group that nobody serves. One script; see `abandon_group.lua`.
 
     Args:
@@ -109,9 +113,12 @@ async def abandon_group(wire: Caller, group: Group, *, limit: int, look_only: bo
         group: The group.
         limit: Most unread entries to count where Redis does not know their number.
         look_only: Only say what it owes.
+        leaving: The consumer that gives up its own group, an instance of a broadcast; default none.
+        silence: Leases without a sign of life after which a member counts as gone. Default one.
     """
     names = (group.stream, keys.groups(group.stream), *_private(group), *_beside(group))
-    reply = await run_script(wire, "abandon_group", names, (group.name, _UNKNOWN, limit, "1" if look_only else "0"))
+    terms = (group.family, leaving, str(silence))
+    reply = await run_script(wire, "abandon_group", names, (group.name, _UNKNOWN, limit, "1" if look_only else "0", *terms))
     code, living, pending, unread, retry, parked, dead = reply
     return Abandoned(Abandoning(code), _names(living), pending, None if unread < 0 else unread, retry, parked, dead)
 

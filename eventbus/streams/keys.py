@@ -81,7 +81,7 @@ def group(stream: str, group: str) -> str:
     settled, as the last trim saw it) · `healed` (milliseconds: when something of the group was last found
     lost) · `begun` (for its first lease: the token with which a new group began elsewhere than at 0;
     `begunat`: milliseconds, when) · `served` (milliseconds: the last heartbeat of any member) · `cut` (entries a
-    hard cap cut before they were settled).
+    hard cap cut before they were settled) · `broadcast` (of a group that is one process of a broadcast: the name they share).
     """
     return f"{_of(stream)}:group:{group}"
 

@@ -151,6 +151,13 @@ class Line(asyncio.Protocol):
         with anyio.CancelScope(shield=True):
             await self._connection.disconnect(nowait=True)
 
+    def abort(self) -> None:
+        """Disconnect in this very moment, for who cannot wait; otherwise as `close`."""
+        self._end(ConnectionError("the connection was closed"))
+        self._closed = True
+        self._transport.abort()
+        self._connection._close()  # type: ignore[no-untyped-call]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
     # -- what the event loop calls
 
     def data_received(self, data: bytes) -> None:

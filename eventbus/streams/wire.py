@@ -211,6 +211,12 @@ class Wire:
             if self._line is not None:
                 await self._drop(self._line)
 
+    def abort(self) -> None:
+        """Close the connection in this very moment, under whatever is under way. A later call opens a new one."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.abort()
+
     async def _connected(self) -> Line:
         if self._line is None or self._line.lost is not None:
             async with self._opening:

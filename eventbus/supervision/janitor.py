@@ -1,4 +1,4 @@
-"""Keeps topics and groups tidy: retires consumers that are gone, trims, mends, and says who is not served."""
+"""Keeps topics and groups tidy: ends what belongs to processes that are gone, trims, mends, and says who is not served."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from eventbus.consuming import Instance
 from eventbus.errors import BackendRefused
 from eventbus.events import NORMAL
 from eventbus.streams import UNSERVED, keys, note_levels, silences, trim
@@ -39,12 +40,14 @@ class JanitorCounts:
         trimmed: Settled entries this process trimmed.
         cut: Entries it cut by a hard cap before some group had settled them.
         retired: Consumers it removed.
+        ended: Groups of processes of a broadcast that were gone.
         mended: Parked copies without a due time it gave one.
     """
 
     trimmed: int = 0
     cut: int = 0
     retired: int = 0
+    ended: int = 0
     mended: int = 0
 
 
@@ -60,7 +63,8 @@ class Janitor:
         A lost group (other loops heal it). Anything else: `run` raises and is started again by the supervisor.
     Redis cost:
         Every `claim_interval` two scripts a subscription, and a ZRANGE, an SMEMBERS and a script a topic; of a topic with
-        priorities all but the ZRANGE for each of them.
+        priorities all but the ZRANGE for each of them; for a broadcast two commands a lease, and one for each of its other
+        processes.
     """
 
     def __init__(self, wire: Wire, settings: Settings, topics: Topics) -> None:
@@ -86,6 +90,7 @@ class Janitor:
             BackendRefused: It refused something: the first of it.
         """
         steps: list[Callable[[], Awaitable[object]]] = [partial(self._tidy, consumer) for consumer in self.consumers]
+        steps += [partial(self._end_silent, each) for each in self.consumers if isinstance(each, Instance)]
         steps += [partial(self._note_priorities, topic) for topic in self._topics if topic.priorities or self._consumes(topic)]
         steps += [partial(self.trim, topic, each) for topic in self._wanted() for each in topic.priorities or (NORMAL,)]
         refusals: list[BackendRefused] = []
@@ -125,6 +130,11 @@ class Janitor:
             self.counts.mended += mended
             _log.error("%s: %d parked events had lost their due times; they are due now", consumer.subscription, mended)
 
+    async def _end_silent(self, instance: Instance) -> None:
+        """Once a lease: they are looked for among all groups of the topic."""
+        if self._may_say("silent", str(instance.subscription), every=instance.membership.lease):
+            self.counts.ended += await instance.end_silent()
+
     async def trim(self, topic: Topic, priority: str = NORMAL) -> Trimmed:
         """Trim the stream of one priority as its topic declares, and store its groups' watermarks."""
         stream, where = keys.level(self._settings.prefix + topic.name, priority), _named(topic, priority)
@@ -160,9 +170,9 @@ class Janitor:
                     silent / 86_400,
                 )
 
-    def _may_say(self, *what: str) -> bool:
+    def _may_say(self, *what: str, every: float = REPEAT) -> bool:
         now = anyio.current_time()
-        if now - self._said.get(what, -REPEAT) < REPEAT:
+        if now - self._said.get(what, -every) < every:
             return False
         self._said[what] = now
         return True

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from eventbus.consuming import Alone, Consumer, Rooms, Slots, levels
+from eventbus.consuming import Alone, Consumer, Instance, Rooms, Slots, levels
 from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendError, BackendRefused
 from eventbus.publishing import Publisher
+from eventbus.reading import Readings
 from eventbus.streams import ANSWER_TIMEOUT, UNFIT, Address, Connections, Wire, dangers, note_levels, probe
 from eventbus.supervision.janitor import Janitor
 from eventbus.supervision.promotion import PROMPT, Promotion
@@ -49,6 +50,7 @@ class Runtime:
     connections: Connections
     wire: Wire
     publisher: Publisher
+    readings: Readings
     janitor: Janitor
     promotion: Promotion
     supervisor: Supervisor
@@ -113,6 +115,7 @@ class Runtime:
             connections=connections,
             wire=wire,
             publisher=publisher,
+            readings=Readings(connections, topics, settings.prefix),
             janitor=janitor,
             promotion=promotion,
             rooms=rooms,
@@ -126,6 +129,11 @@ class Runtime:
         """Every loop, with its health."""
         return [loop for each in (self.supervisor, *(shift.supervisor for shift in self.shifts)) for loop in each.loops]
 
+    @property
+    def _instance(self) -> str:
+        """This process among those of its service."""
+        return self.name.removeprefix(f"{self.settings.service}.")
+
     async def consume(
         self, subscriptions: Sequence[Subscription], publish: PublishEvent, state: Any, observers: Sequence[Observer] = ()
     ) -> None:
@@ -133,14 +141,15 @@ class Runtime:
 
         Whatever came of it, `drain` brings it down.
         """
+        served = [subscription.instance(self._instance) if subscription.broadcast else subscription for subscription in subscriptions]
         shared = {
             "publish": publish,
             "state": state,
             "observers": observers,
-            "besides": frozenset(subscription.group for subscription in subscriptions),
-            "consumers": sum(subscription.consumers for subscription in subscriptions),
+            "besides": frozenset(subscription.group for subscription in served),
+            "consumers": sum(subscription.consumers for subscription in served),
         }
-        joined = [consumer for subscription in subscriptions for consumer in self._consumers(subscription, shared)]
+        joined = [consumer for subscription in served for consumer in self._consumers(subscription, shared)]
         for consumer in joined:
             await _patiently(consumer.check)
         for consumer in joined:
@@ -173,6 +182,7 @@ class Runtime:
         Args:
             patience: Most seconds to wait for publishes; None for what the last drain left of its time.
         """
+        self.readings.close()
         left = self.until - anyio.current_time()
         with anyio.move_on_after(max(SHORTEST, left) if patience is None else patience):
             await self.publisher.close()
@@ -186,8 +196,9 @@ class Runtime:
     def _consumers(self, subscription: Subscription, shared: Mapping[str, Any]) -> list[Consumer]:
         """One for each priority of a subscription's topic, which share its handlers; else one."""
         slots = Slots.of(subscription) if subscription.priorities else None
+        kind = Instance if subscription.broadcast else Consumer
         return [
-            Consumer(
+            kind(
                 each,
                 self.settings,
                 connections=self.connections,

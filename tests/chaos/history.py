@@ -28,6 +28,7 @@ but normal have theirs before them: `high:17-0`, `rhigh:17-0`.
     stall    a process's event loop did not turn from `since` to t: its own observation
     phase    name: calm (the last fault is over), drained, end
     dead     a dead letter, read at the end: g n id e reason attempts crashes
+    instances  left [groups of a broadcast whose process is gone], when all that lives has what is for it
     remembered  the events that a group remembers at the end: g id [event ids]
     state    what a group still owes at the end: g pending parked due retry unread scheduled
     clock    the wall clock at t: wall, seconds since 1970

@@ -240,6 +240,11 @@ class Rig:
                 await asyncio.sleep(0.1)
         return False
 
+    async def settle(self) -> None:
+        """Wait for what the pattern waits for."""
+        async with Redis.from_url(self.url) as client:
+            await self.pattern.settle(self, client)
+
     async def look_at_the_end(self) -> None:
         """Note what every group owes, and its dead letters."""
         async with Redis.from_url(self.url) as client:

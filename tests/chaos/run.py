@@ -214,6 +214,7 @@ class _Run:
         """See that everything ends, then end the workers, and look at what is left."""
         rig = self._rig
         await rig.drained(within=self._order.patience)
+        await rig.settle()
         await asyncio.gather(*(place.end() for place in rig.workers))
         await rig.look_at_the_end()
 

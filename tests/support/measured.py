@@ -14,7 +14,7 @@ ROUTES = {"OrderCreated": None, "OrderPaid": None}
 
 
 def subscription(topic: str = "orders", group: str = "charge", priority: str | None = None) -> Any:
-    return SimpleNamespace(topic=topic, stream=topic, group=group, routes=ROUTES, priority=priority)
+    return SimpleNamespace(topic=topic, stream=topic, group=group, label=group, routes=ROUTES, priority=priority)
 
 
 def consumer(

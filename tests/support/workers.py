@@ -20,6 +20,7 @@ from pydantic import field_validator
 from eventbus import Batch, BatchContext, Context, Event, EventBus, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
+from eventbus.consuming.instance_place import InstanceFetcher
 from tests.support.tasks import Task
 
 ROOT = Path(__file__).parents[2]
@@ -162,8 +163,12 @@ class TellingFetcher(Fetcher):
         await super().run(alive)
 
 
+class TellingInstanceFetcher(TellingFetcher, InstanceFetcher):
+    """The same for a process of a broadcast."""
+
+
 class WorkerBus(EventBus):
-    rooms = replace(Rooms(), fetcher=TellingFetcher)
+    rooms = replace(Rooms(), fetcher=TellingFetcher, instance_fetcher=TellingInstanceFetcher)
 
 
 async def work(event: Any, ctx: Context) -> None:
@@ -213,9 +218,10 @@ async def consume(
         kinds: The event types it knows.
         backoff: Delays of its retries.
         lease: Seconds.
-        options: concurrency, prefetch, idempotent, batch (the values of a `Batch`); and claim_interval, drain of the bus.
+        options: concurrency, prefetch, idempotent, broadcast, batch (the values of a `Batch`); and claim_interval, drain of the
+            bus.
     """
-    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "idempotent") if name in options}
+    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "idempotent", "broadcast") if name in options}
     handler: Any = work
     if "batch" in options:
         handler, policy["batch"] = work_together, Batch(**options.pop("batch"))

@@ -13,12 +13,13 @@ import eventbus.testing
 from eventbus import errors
 from eventbus.admin import Admin, DeadLetters
 from eventbus.delivery import Health, Subscription
+from eventbus.events import Envelope
 from eventbus.supervision import Loop
 from eventbus.testing.running import Running
 
 FRONT_DOORS = [eventbus, eventbus.testing]
 
-HANDED_OUT = [Admin, DeadLetters, Subscription, Running, Loop, Health]
+HANDED_OUT = [Admin, DeadLetters, Envelope, Subscription, Running, Loop, Health]
 """Classes whose objects users are given by those of the front door, without making any."""
 
 
@@ -89,7 +90,7 @@ def test_everything_that_is_offered_has_a_docstring_that_begins_with_a_sentence(
     assert first[-1] in ".:`", f"{name}: {first}"
 
 
-@pytest.mark.parametrize("name", ["publish", "publish_many", "subscribe"])
+@pytest.mark.parametrize("name", ["publish", "publish_many", "subscribe", "tail", "history"])
 @pytest.mark.parametrize("section", ["Args", "Returns", "Raises", "Redis cost"])
 def test_the_calls_that_cost_and_fail_say_so(name, section):
     """What is known afterwards, and what Redis has to do."""
@@ -99,7 +100,7 @@ def test_the_calls_that_cost_and_fail_say_so(name, section):
     assert rest.startswith("    ")
 
 
-@pytest.mark.parametrize("name", ["publish", "publish_many", "subscribe"])
+@pytest.mark.parametrize("name", ["publish", "publish_many", "subscribe", "tail", "history"])
 def test_every_argument_of_those_calls_is_explained(name):
     """By its own name, in the order of the signature."""
     function = getattr(eventbus.EventBus, name)
@@ -108,7 +109,7 @@ def test_every_argument_of_those_calls_is_explained(name):
     assert explained == [name for name in inspect.signature(function).parameters if name != "self"]
 
 
-@pytest.mark.parametrize("name", ["publish", "publish_many", "subscribe"])
+@pytest.mark.parametrize("name", ["publish", "publish_many", "subscribe", "tail", "history"])
 def test_errors_that_a_docstring_names_exist(name):
     """A renamed error is renamed there too."""
     section = inspect.cleandoc(getattr(eventbus.EventBus, name).__doc__).partition("\nRaises:\n")[2].partition("\n\n")[0]

@@ -4,7 +4,9 @@
 --       5 their due times   6 its dead letters   7 its members   8 its types   9 its hash   10 its replay
 --       11 its finished events   12 its events in progress
 -- ARGV  1 group   2 milliseconds of a lease, where none is stored   3 most unread entries to count
---       4 "1" to look only and remove nothing
+--       4 "1" to look only and remove nothing   5 "" or the broadcast that it must be an instance of   6 "" or the
+--       consumer that gives up its own group, and is not asked whether it lives   7 leases of silence after which a
+--       member counts as gone
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries of the topic it was not given,
 --       -1 where that is unknown; entries in the private stream; parked copies; dead letters}.
 --       What came of it: 1 abandoned, 2 there is no such group, 3 it is another program's, 4 it is served, 5 nobody
@@ -32,7 +34,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 end
 
 local lease = tonumber(redis.call('HGET', KEYS[9], 'lease')) or tonumber(ARGV[2])
-local living, seen = {}, {}
+local living, seen, patience = {}, {[ARGV[6]] = true}, tonumber(ARGV[7])
 
 local function lives(name)
   if not seen[name] then living[#living + 1] = name end
@@ -44,14 +46,14 @@ local function look(key)
   local rows = redis.pcall('XINFO', 'CONSUMERS', key, ARGV[1])
   for _, row in ipairs(rows.err and {} or rows) do
     local found = about(row)
-    if found.idle < lease then lives(found.name) end
+    if found.idle < lease * patience then lives(found.name) end
   end
 end
 
 local beats = redis.call('HGETALL', KEYS[7])
 for i = 1, #beats, 2 do
   local ok, member = pcall(cjson.decode, beats[i + 1])
-  if ok and type(member) == 'table' and now - (tonumber(member.time) or 0) < math.max(lease, (tonumber(member.lease) or 0) * 1000) then
+  if ok and type(member) == 'table' and now - (tonumber(member.time) or 0) < patience * math.max(lease, (tonumber(member.lease) or 0) * 1000) then
     lives(beats[i])
   end
 end
@@ -75,8 +77,9 @@ end
 local ours = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1
 local owed = {group and group.pending or 0, unread(), redis.call('XLEN', KEYS[3]), redis.call('XLEN', KEYS[4]), redis.call('XLEN', KEYS[6])}
 local code = ours and 1 or (group and 3 or 2)
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[9], 'broadcast') ~= ARGV[5] then code = 2 end
 if code == 1 and #living > 0 then code = 4 end
-if code == 1 then
+if code == 1 and ARGV[6] == '' then
   local written = redis.pcall('SADD', KEYS[2], ARGV[1])
   if type(written) == 'table' and written.err then code = 5 end
 end

@@ -5,7 +5,7 @@
 --       5 the group's types
 -- ARGV  1 group   2 where a new group starts: 0, $ or an entry id   3 a new random token   4 service
 --       5 the member's lease in milliseconds   6 the token the caller knew, "" where it only starts
---       then each event type the member knows and its highest version in turn
+--       7 for an instance of a broadcast the name they share, else ""   then each event type the member knows and its highest version in turn
 -- Returns {token, 1 when the topic's group was created else 0, 1 when it had existed before else 0,
 --       the group's lease in milliseconds}
 --
@@ -14,6 +14,8 @@
 -- restarts just before the watermark that the last trim stored (the watermark itself may be pending with
 -- somebody), or at 0 where none is known or the stream is another one by now. A group that is new, and does not begin
 -- at 0, may be one that Redis forgot and that others still work in: for a lease its hash keeps the token it began with.
+-- An instance of a broadcast is a group of one process, which knows where it was: a lost one goes on after ARGV 2.
+-- That it is one is written in the step that makes it, so that others can end it when the process is gone.
 -- Cost: nothing of the stream is read but XINFO STREAM, where a lost group is made.
 for i, wanted in ipairs({'stream', 'stream', 'hash', 'set', 'hash'}) do
   local kind = redis.call('TYPE', KEYS[i]).ok
@@ -41,6 +43,8 @@ end
 
 local function beginning()
   if not lost then return ARGV[2] end
+  local own = ARGV[6] ~= '' and ARGV[7] ~= ''
+  if own then watermark = ARGV[2] end
   if not watermark or redis.call('EXISTS', KEYS[1]) == 0 then return '0' end
   local about = redis.call('XINFO', 'STREAM', KEYS[1])
   for i = 1, #about, 2 do
@@ -50,6 +54,7 @@ local function beginning()
       if ms < known or (ms == known and seq < part) then return '0' end
     end
   end
+  if own then return watermark end
   return before(watermark)
 end
 
@@ -87,7 +92,7 @@ local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3]) or 0)
 -- skip what nobody declared, and what was published before it came. A member that finds its own types missing, or
 -- that knew another token than the one the group began with, then sets the group back to its beginning.
 local missing = false
-for i = 7, #ARGV, 2 do missing = missing or redis.call('HEXISTS', KEYS[5], ARGV[i]) == 0 end
+for i = 8, #ARGV, 2 do missing = missing or redis.call('HEXISTS', KEYS[5], ARGV[i]) == 0 end
 local doubted = now - (tonumber(facts[4]) or 0) < lease
 local passed = begun and begun ~= ARGV[6]
 if ARGV[6] ~= '' and (passed or (not anew and missing and not doubted)) then
@@ -99,6 +104,7 @@ if lost and (anew or redis.call('EXISTS', KEYS[5]) == 0) then redis.call('HSET',
 if anew then
   token = ARGV[3]
   redis.call('HSET', KEYS[3], 'token', token, 'service', ARGV[4], 'served', now)
+  if ARGV[7] ~= '' then redis.call('HSET', KEYS[3], 'broadcast', ARGV[7]) end
 end
 if topic == 1 and not lost and ARGV[2] ~= '0' then
   redis.call('HSET', KEYS[3], 'begun', token, 'begunat', now)
@@ -106,7 +112,7 @@ elseif topic == 1 and begun then
   redis.call('HDEL', KEYS[3], 'begun', 'begunat')
 end
 write(KEYS[3], 'lease', string.format('%.0f', lease))
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i])) or 0
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 end

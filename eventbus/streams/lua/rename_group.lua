@@ -9,7 +9,8 @@
 --       5 "1" to look only and change nothing
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries in the private stream; parked
 --       copies}. What came of it: 1 renamed (by this call, or by one with the same token), 2 there is no such group,
---       3 it is another program's, 4 its place on the stream is lost, 5 the new name is taken, 6 it is in use
+--       3 it is another program's, 4 its place on the stream is lost, 5 the new name is taken, 6 it is in use,
+--       7 it is the group of one process of a broadcast, which ends with it
 --
 -- Atomic because: an entry that is given out, parked or redriven between the look and the change would stay behind
 -- under a name that nobody serves. A new token: what was read under the old name is not settled under the new one.
@@ -60,6 +61,7 @@ end
 local old = place(ARGV[1])
 local ours = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1
 if not old then return {ours and 4 or 2, living, 0, 0, 0} end
+if redis.call('HEXISTS', KEYS[9], 'broadcast') == 1 then return {7, living, 0, 0, 0} end
 if not ours then return {3, living, 0, 0, 0} end
 local taken = place(ARGV[2]) ~= nil or redis.call('SISMEMBER', KEYS[2], ARGV[2]) == 1
 for i = 10, 16 do taken = taken or redis.call('EXISTS', KEYS[i]) == 1 end

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.chaos.patterns.batches import Batches
+from tests.chaos.patterns.broadcast import Broadcast
 from tests.chaos.patterns.delays import Delays
 from tests.chaos.patterns.idempotent import Idempotent
 from tests.chaos.patterns.once import PublishingOnce
@@ -18,6 +19,7 @@ PATTERNS: Final[dict[str, Pattern]] = {
     "delays": Delays(),
     "once": PublishingOnce(),
     "idempotent": Idempotent(),
+    "broadcast": Broadcast(),
     "replay": Replay(),
 }
 """By name, in the order of their runs."""

@@ -67,6 +67,9 @@ class Pattern:
         """Do something of its own while events are published and faults are made; cancelled when that ends."""
         await asyncio.Event().wait()
 
+    async def settle(self, rig: Rig, client: Redis) -> None:
+        """Wait for what only it knows of, after the groups were drained and before the workers end."""
+
     async def look(self, rig: Rig, client: Redis) -> None:
         """Note in `rig.history` what its checkers have to know of the end."""
 
