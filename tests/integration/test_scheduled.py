@@ -134,6 +134,20 @@ async def test_a_priority_is_kept_and_found_by_whoever_promotes(redis_url, redis
         assert len(await entries(redis_client, "tasks", 2)) == 2
 
 
+async def test_a_handler_gets_what_was_scheduled_at_any_priority(redis_url):
+    """It is read from the stream of its priority."""
+    bus, seen = EventBus(redis_url, service="billing"), asyncio.Queue()
+
+    @bus.subscribe(Tasked, group="do")
+    async def do(event: Tasked, ctx: Context) -> None:
+        seen.put_nowait((event.name, ctx.id))
+
+    async with bus.consuming():
+        for priority in ("high", "low", "normal"):
+            published = await bus.publish(Tasked(name=priority), delay=0.05, priority=priority)
+            assert await seen.get() == (priority, published.event_id)
+
+
 # -- by whom
 
 
