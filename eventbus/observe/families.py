@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventbus.delivery import Reason
+from eventbus.events import NORMAL
 from eventbus.observe.ledger import Series
 
 if TYPE_CHECKING:
@@ -199,7 +200,9 @@ def gauge_census(census: CensusView) -> Iterator[tuple[Series, float]]:
     for group in census.groups:
         level = _level(group.priority)
         yield LENGTH.at(group.topic, *level), group.length
-        yield SCHEDULED.at(group.topic), group.scheduled
+        if group.priority in (None, NORMAL):  # what is scheduled belongs to the topic, whatever its priority
+            if group.priority in (None, NORMAL):  # what is scheduled belongs to the topic, whatever its priority
+            yield SCHEDULED.at(group.topic), group.scheduled
         for family, read in OF_GROUPS:
             value = read(group)
             if value is not None:
