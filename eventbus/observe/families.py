@@ -201,7 +201,6 @@ def gauge_census(census: CensusView) -> Iterator[tuple[Series, float]]:
         level = _level(group.priority)
         yield LENGTH.at(group.topic, *level), group.length
         if group.priority in (None, NORMAL):  # what is scheduled belongs to the topic, whatever its priority
-            if group.priority in (None, NORMAL):  # what is scheduled belongs to the topic, whatever its priority
             yield SCHEDULED.at(group.topic), group.scheduled
         for family, read in OF_GROUPS:
             value = read(group)
