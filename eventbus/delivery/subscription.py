@@ -321,15 +321,17 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
 
 
 def _check_together(policy: Policy, topic: Topic, where: str) -> None:
-    """Refuse what contradicts priorities: of one slot for many events, and of order, they would keep neither."""
+    """Refuse what contradicts each other: of one slot for many events, and of order, priorities would keep neither."""
     for name, why in (("batch", "each of them would wait for a batch of its own"), ("ordered", "order does not hold between them")):
         if topic.priorities and getattr(policy, name):
             raise ConfigurationError(f"{where}: {name}= and the topic's priorities do not go together: {why}; give up one of them")
+    if policy.ordered and policy.batch is not None:
+        raise ConfigurationError(f"{where}: ordered= handles a key's events one at a time, batch= many in one call; give up one of them")
 
 
 def _check_there(policy: Policy, where: str) -> None:
     """Refuse what is declared and not built yet."""
-    wanted = {name: getattr(policy, name) for name in ("batch", "idempotent", "broadcast", "ordered")}
+    wanted = {name: getattr(policy, name) for name in ("batch", "idempotent", "broadcast")}
     for name, value in wanted.items():
         if value:
             raise ConfigurationError(f"{where}: {name}={value!r} is not there yet")

@@ -17,12 +17,14 @@ from eventbus.streams.entries import (
 )
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.levels import known_levels, note_levels
+from eventbus.streams.ownership import ANOTHER_READING, OwnedEntryCommands, OwnedGroupCommands, OwnedReader, TakenOver
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.reader import Batch, GroupReader
 from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
 from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Wire, pack
 
 __all__ = [
+    "ANOTHER_READING",
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
     "UNFIT",
@@ -43,9 +45,13 @@ __all__ = [
     "HandedOver",
     "Member",
     "Moved",
+    "OwnedEntryCommands",
+    "OwnedGroupCommands",
+    "OwnedReader",
     "Promoted",
     "RawEntry",
     "ServerFacts",
+    "TakenOver",
     "Trimmed",
     "Wire",
     "dangers",

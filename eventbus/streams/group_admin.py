@@ -96,7 +96,7 @@ async def rename_group(wire: Caller, old: Group, new: Group, *, token: str, look
         token: A new random token. A call that is sent again with the same one finds its work done.
         look_only: Only say what would come of it.
     """
-    names = (old.stream, keys.groups(old.stream), *_private(old), *_private(new), old.replay, new.replay)
+    names = (old.stream, keys.groups(old.stream), *_private(old), *_private(new), old.replay, new.replay, *old.order)
     code, living, *counts = await run_script(wire, "rename_group", names, (old.name, new.name, token, _UNKNOWN, "1" if look_only else "0"))
     return Renamed(Renaming(code), _names(living), *map(int, counts))
 
@@ -110,7 +110,7 @@ async def abandon_group(wire: Caller, group: Group, *, limit: int, look_only: bo
         limit: Most unread entries to count where Redis does not know their number.
         look_only: Only say what it owes.
     """
-    names = (group.stream, keys.groups(group.stream), *_private(group), group.replay)
+    names = (group.stream, keys.groups(group.stream), *_private(group), group.replay, *group.order)
     reply = await run_script(wire, "abandon_group", names, (group.name, _UNKNOWN, limit, "1" if look_only else "0"))
     code, living, pending, unread, retry, parked, dead = reply
     return Abandoned(Abandoning(code), _names(living), pending, None if unread < 0 else unread, retry, parked, dead)

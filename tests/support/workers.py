@@ -20,6 +20,8 @@ from pydantic import field_validator
 from eventbus import Context, Event, EventBus, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
+from eventbus.consuming.ordered import OrderedRooms
+from eventbus.consuming.succession import OwnedFetcher
 from tests.support.tasks import Task
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,14 @@ DEADLY = bytearray(b"\0")
 class Errand(Event, topic="errands", key="name"):
     """What a worker does when it gets this: end | sleep SECONDS | wait | raise | die SECONDS."""
 
+    name: str
+    do: str = "end"
+
+
+class Step(Event, topic="errands", key="key"):
+    """An errand that is to be done after those with the same key."""
+
+    key: str
     name: str
     do: str = "end"
 
@@ -162,8 +172,21 @@ class TellingFetcher(Fetcher):
         await super().run(alive)
 
 
+class TellingOwnedFetcher(TellingFetcher, OwnedFetcher):
+    """Says when it is about to stand by, or to read."""
+
+
 class WorkerBus(EventBus):
-    rooms = replace(Rooms(), fetcher=TellingFetcher)
+    rooms = replace(Rooms(), fetcher=TellingFetcher, ordered=OrderedRooms(fetcher=TellingOwnedFetcher))
+
+
+async def wait(name: str) -> None:
+    """Wait for the cancel, and say that it came."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        tell("cancelled", name)
+        raise
 
 
 async def work(event: Any, ctx: Context) -> None:
@@ -176,13 +199,13 @@ async def work(event: Any, ctx: Context) -> None:
         case ["sleep", seconds]:
             await asyncio.sleep(float(seconds))
         case ["wait"]:
-            await asyncio.Event().wait()
+            await wait(event.name)
         case ["raise"]:
             raise RuntimeError(event.name)
     tell("ended", event.name)
 
 
-KINDS = {"errand": Errand, "parcel": Parcel, "trap": Trap, "task": Task}
+KINDS = {"errand": Errand, "parcel": Parcel, "trap": Trap, "step": Step, "task": Task}
 
 
 async def consume(
@@ -195,9 +218,9 @@ async def consume(
         kinds: The event types it knows.
         backoff: Delays of its retries.
         lease: Seconds.
-        options: concurrency, prefetch; and claim_interval, drain of the bus.
+        options: concurrency, prefetch, ordered; and claim_interval, drain of the bus.
     """
-    policy = {name: options.pop(name) for name in ("concurrency", "prefetch") if name in options}
+    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "ordered") if name in options}
     bus = WorkerBus(service="worker", lease=lease, **{"claim_interval": 0.1, **options})
     for kind in kinds:
         bus.subscribe(KINDS[kind], group=group, retry=Retry(backoff=backoff, jitter=0), **policy)(work)

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 the topic's stream   2 the set of groups   3 the group's private stream   4 its parked copies
 --       5 their due times   6 its dead letters   7 its members   8 its types   9 its hash   10 its replay
+--       11… what it has where it is ordered
 -- ARGV  1 group   2 milliseconds of a lease, where none is stored   3 most unread entries to count
 --       4 "1" to look only and remove nothing
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries of the topic it was not given,
@@ -80,7 +81,7 @@ if code == 1 then
   if type(written) == 'table' and written.err then code = 5 end
 end
 if code == 1 and ARGV[4] ~= '1' then
-  for _, i in ipairs({3, 4, 5, 7, 8, 9, 10}) do redis.call('DEL', KEYS[i]) end
+  for _, i in ipairs({3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14}) do redis.call('DEL', KEYS[i]) end
   redis.call('SREM', KEYS[2], ARGV[1])
   if group then redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1]) end
 end

@@ -4,6 +4,7 @@
 --       5 their due times   6 its dead letters   7 its members   8 its types   9 its hash   and of the new name
 --       10 its private stream   11 its parked copies   12 their due times   13 its dead letters   14 its members
 --       15 its types   16 its hash   and the replay   17 of the old name   18 of the new one
+--       19… what the old one has where it is ordered
 -- ARGV  1 the old name   2 the new name   3 a new random token   4 milliseconds of a lease, where none is stored
 --       5 "1" to look only and change nothing
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries in the private stream; parked
@@ -88,5 +89,5 @@ redis.call('HDEL', KEYS[16], 'begun', 'begunat')
 redis.call('SADD', KEYS[2], ARGV[2])
 redis.call('SREM', KEYS[2], ARGV[1])
 redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
-for _, i in ipairs({3, 4, 5, 7}) do redis.call('DEL', KEYS[i]) end
+for _, i in ipairs({3, 4, 5, 7, 19, 20, 21, 22}) do redis.call('DEL', KEYS[i]) end
 return {1, {}, 0, 0, 0}
