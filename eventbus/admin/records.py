@@ -61,6 +61,7 @@ class GroupInfo:
         living: Members whose heartbeat is younger than their lease.
         served: Seconds since the last heartbeat of any member; None where none was ever written.
         cut: Entries a hard cap cut before the group had settled them.
+        owner: The consumer that alone handles its events, where it is ordered and owned; else None.
     """
 
     name: str
@@ -77,6 +78,7 @@ class GroupInfo:
     living: int = 0
     served: float | None = None
     cut: int = 0
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

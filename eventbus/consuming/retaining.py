@@ -31,7 +31,7 @@ class Retainer(Mover):
 
     Guarantees:
         What is released keeps its place: it stays pending, for the next owner. Under the policy "block" what failed
-        stays in hand until its next attempt, the first of its lane; its attempts are kept in Redis until it is settled.
+        stays in hand until its next attempt, the first of its lane; its attempts are kept in Redis until it is settled; that its start was counted is taken back.
         What was held under another epoch is another's: nothing is written.
     Redis cost:
         As `Mover`, and one script for the attempts of all that failed in one turn.
@@ -76,7 +76,7 @@ class Retainer(Mover):
         for delivery in self._failed:
             kinds[delivery.private, delivery.token].append(delivery)
         for (private, token), failed in kinds.items():
-            attempts = [(each.entry_id, self._failed[each].carried.attempts) for each in failed]
+            attempts = [(each.entry_id, self._failed[each].carried.attempts, each.count) for each in failed]
             kept = await cast("OwnedEntryCommands", self._commands).count_attempts(attempts, private=private, token=token)
             if kept is None:
                 await self._membership.heal(token)

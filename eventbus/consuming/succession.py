@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventbus.consuming.claimer import Claimer
-from eventbus.consuming.fetcher import STREAMS_READ, Fetcher
+from eventbus.consuming.fetcher import LINGER, SHARE, STREAMS_READ, Fetcher
 from eventbus.consuming.recovery import Recovery
 from eventbus.delivery import Reason, timestamp
 from eventbus.errors import BackendRefused
@@ -53,31 +53,45 @@ class TakeOver(Recovery):
             BackendError: Redis does not answer, or the group is gone.
         """
         epoch, reading = self._own.token, token_hex(4)
+        taken = 0
         for private in (False, True):
-            await self._walk(epoch, reading, private=private)
+            taken += await self._walk(epoch, reading, private=private)
         self._own.reading = reading
+        self._counts.claimed += taken
+        if taken:
+            _log.warning("%d entries that were pending were taken over", taken, extra={"eventbus": self._membership.about})
 
-    async def _walk(self, epoch: str, reading: str, *, private: bool) -> None:
+    async def _walk(self, epoch: str, reading: str, *, private: bool) -> int:
         def ended() -> bool:
             return self.stopping.is_set() or self._own.token != epoch
 
         cursor: bytes | None = b""
-        begins = not private
+        begins, taken = not private, 0
         while cursor is not None:
-            await self._in_hand.wait_for_credit(1, unless=ended)
+            await self._until_credit(ended)
             if ended():
-                return
+                break
             known = {each.entry_id for each in self._in_hand if each.private is private}  # may be settled before the answer is here
             page = await self._owned.take_over(
                 epoch, reading, private=private, after=cursor, most=max(1, self._in_hand.credit), now=timestamp(), begins=begins
             )
             if page is None:
                 await self._own.heal(epoch)
-                return
-            self._take_in(page, known, private=private, epoch=epoch)
+                break
+            if ended():
+                break  # what it brought is pending, for the next owner
+            taken += self._take_in(page, known, private=private, epoch=epoch)
             cursor, begins = page.cursor or None, False
+        return taken
 
-    def _take_in(self, page: TakenOver, known: set[bytes], *, private: bool, epoch: str) -> None:
+    async def _until_credit(self, ended: Callable[[], bool]) -> None:
+        """Wait for credit, and a moment more for as much as is worth a script."""
+        await self._in_hand.wait_for_credit(1, unless=ended)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._in_hand.wait_for_credit(max(1, self._in_hand.limit // SHARE), unless=ended)
+
+    def _take_in(self, page: TakenOver, known: set[bytes], *, private: bool, epoch: str) -> int:
         new = [row for row in page.entries if row[0] not in known]
         found = [(entry_id, fields, count) for entry_id, fields, count, _ in new]
         taken = self._intake.take_over(found, private=private, token=epoch, sent=self._own.confirmed, claimed=False)
@@ -85,9 +99,6 @@ class TakeOver(Recovery):
             delivery = self._in_hand.find(private=private, entry_id=entry_id)
             if attempts and delivery is not None:
                 delivery.carried = replace(delivery.carried, attempts=attempts)
-        self._counts.claimed += taken
-        if taken:
-            _log.warning("%d entries that were pending were taken over", taken, extra={"eventbus": self._membership.about})
         if page.cut:
             self._counts.trimmed += len(page.cut)
             self._counts.dead[Reason.TRIMMED] += len(page.cut)
@@ -96,6 +107,7 @@ class TakeOver(Recovery):
                 len(page.cut),
                 extra={"eventbus": self._membership.about},
             )
+        return taken
 
 
 class OwnedFetcher(Fetcher):
@@ -157,8 +169,10 @@ class OwnedFetcher(Fetcher):
         await super()._read(token)
 
     def _take(self, token: str, sent: float, batch: Batch) -> None:
-        # A read renews nothing: what it brings is held for as long as the group is owned.
-        super()._take(token, min(sent, self._own.confirmed), batch)
+        # A read renews nothing: what it brings is held for as long as the group is owned. A reply that was parsed only after
+        # that (a frozen process finds it when it wakes) brings what is pending for the next owner by now.
+        if token == self._own.token:
+            super()._take(token, min(sent, self._own.confirmed), batch)
 
     async def _has_credit(self) -> bool:
         held_up = self._lanes.lanes.held_up

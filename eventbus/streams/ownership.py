@@ -152,16 +152,21 @@ class OwnedEntryCommands(EntryCommands):
         cursor, rows, cut = reply
         return TakenOver(cursor, [(row[0], row[1], int(row[2]), int(row[3])) for row in rows], cut)
 
-    async def count_attempts(self, attempts: Iterable[tuple[bytes, int]], *, private: bool, token: str) -> int | None:
-        """Keep how often the handler of pending entries failed.
+    async def count_attempts(self, attempts: Iterable[tuple[bytes, int, int]], *, private: bool, token: str) -> int | None:
+        """Keep how often the handler of pending entries failed, and take back the counts of these starts, which were not lost.
+
+        Args:
+            attempts: Ids, runs that failed, and the delivery counts they came with.
+            private: They stand in the private stream; else in the topic.
+            token: The epoch.
 
         Returns:
             For how many it was, or None when the epoch is another's or gone.
         """
         group = self.group
         names = (group.source(private=private), group.owner, group.attempts(private=private))
-        pairs = [part for pair in attempts for part in pair]
-        kept = int(await run_script(self._wire, "count_attempts", names, (group.name, self.consumer, token, *pairs)))
+        words = [part for each in attempts for part in each]
+        kept = int(await run_script(self._wire, "count_attempts", names, (group.name, self.consumer, token, *words)))
         return None if kept < 0 else kept
 
     def _attempts(self, *, private: bool) -> tuple[str, ...]:

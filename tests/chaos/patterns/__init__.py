@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.chaos.patterns.ordered import Ordered
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.patterns.priorities import Priorities
 from tests.chaos.patterns.replay import Replay
 
-PATTERNS: Final[dict[str, Pattern]] = {"priorities": Priorities(), "replay": Replay()}
+PATTERNS: Final[dict[str, Pattern]] = {"ordered": Ordered(), "priorities": Priorities(), "replay": Replay()}
 """By name, in the order of their runs."""
 
 PLAIN: Final = Pattern()

@@ -164,6 +164,42 @@ async def test_a_read_of_a_former_owner_takes_nothing(redis_url, redis_client):
             assert {row[0] for row in (await rows(redis_client)).values()} <= {next_.consumers[0].commands.consumer}
 
 
+async def test_a_reply_that_is_parsed_after_the_group_was_given_up_starts_nothing(redis_url, redis_client):
+    """A frozen process finds it when it wakes; what it brings is pending for the next owner."""
+    stop, seen = Stop(), []
+
+    class Late(OwnedReader):
+        async def read(self, count, take, *, few):
+            batches = []
+            brought = await super().read(count, batches.append, few=few)
+            if brought:
+                await stop.passing()
+            for batch in batches:
+                take(batch)
+            return brought
+
+    async def handle(event: Step) -> None:
+        seen.append(("next", event.name))
+
+    async def old(event: Step) -> None:
+        seen.append(("former", event.name))
+
+    former, next_ = ordered(redis_url, old, reader=Late), ordered(redis_url, handle)
+    async with former, former.consuming():
+        await until(lambda: owner_of(redis_client))
+        stop.arm()
+        await former.publish_many(steps(2))
+        await stop.reached.wait()
+        await lose(redis_client)
+        async with next_, next_.consuming():
+            await until(lambda: len(seen) == 2)
+            await until(lambda: not former.consumers[0].membership.token)
+            stop.release()
+            await until(lambda: health_of(former) == Health.STANDBY)
+            assert not len(former.consumers[0].in_hand)
+    assert seen == [("next", "k0"), ("next", "k1")]
+
+
 async def test_a_read_that_is_executed_late_on_a_lost_connection_takes_nothing(redis_url, redis_client):
     """The walk of the new connection found nothing of it: what it brought would be handled after later ones."""
     stop, seen, brought = Stop(), [], []
@@ -525,3 +561,28 @@ async def test_what_somebody_gave_to_another_consumer_by_hand_is_taken_over(redi
         await read_as(redis_client, "hand", 1)
         stop.release()
         await until(lambda: seen == ["k0", "k1"])
+
+
+async def test_a_run_that_failed_is_no_lost_start_when_its_owner_dies_later(redis_url, redis_client):
+    """The counts of starts are of those that were lost with their process."""
+    async with worker(redis_url, kinds=["step"], ordered=True) as one, EventBus(redis_url, service="shop") as bus:
+        await until(lambda: owner_of(redis_client))
+        await bus.publish_many(steps(1, do="wait"))
+        await one.said("started k0")
+        await one.kill()  # an unmarked start, which is not counted
+    failed = asyncio.Event()
+
+    async def fail(event: Step) -> None:
+        if len(runs) == 1:
+            failed.set()
+        runs.append(event.name)
+        raise RuntimeError("no")
+
+    runs = []
+    other = ordered(redis_url, fail, retry=Retry(backoff=[0.01, 600], jitter=0))
+    async with other, other.consuming():
+        await failed.wait()
+        await until(lambda: redis_client.hvals(keys.attempts(STREAM, GROUP)))
+        await until(lambda: other.consumers[0].counts.retried == 2)
+        ((_, count),) = (await rows(redis_client)).values()
+        assert count == 1
