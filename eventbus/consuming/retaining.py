@@ -31,8 +31,8 @@ class Retainer(Mover):
 
     Guarantees:
         What is released keeps its place: it stays pending, for the next owner. Under the policy "block" what failed
-        stays in hand until its next attempt, the first of its lane; its attempts are kept in Redis until it is settled; that its start was counted is taken back.
-        What was held under another epoch is another's: nothing is written.
+        stays in hand until its next attempt, the first of its lane. Its attempts are kept in Redis until it is settled;
+        that its start was counted is taken back. What was held under another epoch is another's: nothing is written.
     Redis cost:
         As `Mover`, and one script for the attempts of all that failed in one turn.
     """
