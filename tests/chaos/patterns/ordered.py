@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from tests.chaos.troubles import Troubles
     from tests.chaos.verdicts import Terms
 
-KEYS: Final = 48
+KEYS: Final = 12
+"""Fewer than there are slots, so that events of one key would run side by side if nothing kept them from it."""
+
 RATE: Final = 500
-"""Events a second: some ten a second of each key, whose handlers take ten milliseconds at most."""
+"""Events a second: some forty a second of each key, whose handlers take ten milliseconds at most."""
 
 
 def key_of(number: int) -> str:
@@ -195,7 +197,7 @@ def _ordered(scenarios: Scenarios, **rest: Any) -> Setup:
 
 def _pauses(scenarios: Scenarios) -> Run:
     """Workers are stopped for more than a lease while they own the groups, and wake with work in hand."""
-    setup = _ordered(scenarios, times=Times(0.1, 0.3, slices=False), rate=150, workers=2)
+    setup = _ordered(scenarios, times=Times(0.1, 0.3, slices=False), rate=40, workers=2)
     faults = [
         Fault(scenarios.at(1.2, 1.5), "pause", ("w0",), 2.2 * setup.lease),
         Fault(scenarios.at(7.2, 7.5), "pause", ("w1",), 2.2 * setup.lease),
@@ -206,12 +208,12 @@ def _pauses(scenarios: Scenarios) -> Run:
 
 def _busy(scenarios: Scenarios) -> Run:
     """Handlers take their time, and nothing happens."""
-    return scenarios.order(_ordered(scenarios, times=Times(0.02, 0.1), rate=300), 4, patience=40, allowance=30)
+    return scenarios.order(_ordered(scenarios, times=Times(0.02, 0.1), rate=150), 4, patience=40, allowance=30)
 
 
 def _deaths(scenarios: Scenarios) -> Run:
     """Every worker is killed, one after the other, with work in hand."""
-    setup = _ordered(scenarios, times=Times(0.05, 0.1), rate=300)
+    setup = _ordered(scenarios, times=Times(0.05, 0.1), rate=100)
     kills = [Fault(scenarios.at(1.2 + 3 * number, 1.5 + 3 * number), "kill", (f"w{number}",)) for number in range(3)]
     return scenarios.order(setup, 10, *kills, patience=60, allowance=40)
 
