@@ -586,3 +586,62 @@ async def test_a_run_that_failed_is_no_lost_start_when_its_owner_dies_later(redi
         await until(lambda: other.consumers[0].counts.retried == 2)
         ((_, count),) = (await rows(redis_client)).values()
         assert count == 1
+
+
+async def test_whoever_still_runs_something_does_not_take_the_group_again(redis_url, redis_client):
+    """It would run beside it, and what ends as lost would be nobody's."""
+    seen, cancelled, end = [], asyncio.Event(), asyncio.Event()
+
+    async def handle(event: Step) -> None:
+        seen.append(event.name)
+        try:
+            await asyncio.sleep(0 if cancelled.is_set() else 3600)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await end.wait()  # it takes its time
+
+    bus = ordered(redis_url, handle)
+    async with bus, bus.consuming():
+        await bus.publish_many(steps(2))
+        await until(lambda: seen == ["k0"])
+        (consumer,) = bus.consumers
+        consumer.membership.resign(consumer.membership.token)
+        await cancelled.wait()
+        await until(lambda: health_of(bus) == Health.STANDBY)
+        epoch = await redis_client.hget(OWNER, "token")
+        await until(lambda: consumer.counts.late_beats or consumer.beat._renewed)
+        assert await redis_client.hget(OWNER, "token") == epoch
+        end.set()
+        await until(lambda: seen == ["k0", "k0", "k1"])
+        assert await redis_client.hget(OWNER, "token") != epoch
+
+
+async def test_what_is_settled_while_a_walk_is_on_its_way_back_is_not_run_again(redis_url, redis_client):
+    """The walk saw it pending; it was in hand then."""
+    stop, seen, go = Stop(), [], asyncio.Event()
+
+    class Late(OwnedEntryCommands):
+        async def take_over(self, *arguments, **rest):
+            page = await super().take_over(*arguments, **rest)
+            await stop.passing()
+            return page
+
+    async def handle(event: Step) -> None:
+        seen.append(event.name)
+        if event.name == "k0":
+            await go.wait()
+
+    bus = ordered(redis_url, handle, entries=Late)
+    async with bus, bus.consuming():
+        await until(lambda: bus.consumers[0].membership.reading)
+        await bus.publish_many(steps(1))
+        await until(lambda: seen == ["k0"])
+        stop.arm()
+        bus.consumers[0].fetcher.walk_again()
+        await asyncio.wait_for(stop.reached.wait(), 10)
+        go.set()
+        await until(lambda: not len(bus.consumers[0].in_hand))
+        stop.release()
+        await bus.publish_many(steps(1, first=1))
+        await until(lambda: seen[-1] == "k1")
+    assert seen == ["k0", "k1"]
