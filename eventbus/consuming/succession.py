@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventbus.consuming.claimer import Claimer
 from eventbus.consuming.fetcher import LINGER, SHARE, STREAMS_READ, Fetcher
+from eventbus.consuming.lanes import BEHIND
 from eventbus.consuming.recovery import Recovery
 from eventbus.delivery import Reason, timestamp
 from eventbus.errors import BackendRefused
@@ -184,7 +185,7 @@ class OwnedFetcher(Fetcher):
                 held_up,
                 extra={"eventbus": self._membership.about},
             )
-        self._said = full
+        self._said = full or (self._said and held_up >= BEHIND)  # once, and not for each event that is settled meanwhile
         return await super()._has_credit()
 
 

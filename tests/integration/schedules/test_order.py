@@ -34,7 +34,7 @@ def names(lines, word):
     return [line.split()[1] for line in lines if line.startswith(word)]
 
 
-def ordered(url, handle, *, lease=1.0, claim_interval=0.1, drain=1.0, order="block", retry=None, concurrency=8, **rooms):
+def ordered(url, handle, *, lease=1.0, claim_interval=0.1, drain=1.0, order="block", retry=None, concurrency=8, prefetch=None, **rooms):
     """A bus whose one subscription is ordered, with other rooms in the places named."""
 
     class PlantedBus(EventBus):
@@ -43,7 +43,7 @@ def ordered(url, handle, *, lease=1.0, claim_interval=0.1, drain=1.0, order="blo
     PlantedBus.rooms = replace(Rooms(), ordered=OrderedRooms(**rooms))
     bus = PlantedBus(url, service="billing", lease=lease, claim_interval=claim_interval, drain=drain)
     policy = retry or Retry(backoff=[0.02], jitter=0)
-    bus.subscribe(Step, group=GROUP, ordered=order, retry=policy, concurrency=concurrency)(handle)
+    bus.subscribe(Step, group=GROUP, ordered=order, retry=policy, concurrency=concurrency, prefetch=prefetch)(handle)
     return bus
 
 
@@ -271,17 +271,17 @@ async def test_a_hand_over_at_the_end_of_a_process_loses_no_order_and_takes_no_l
     async def second(event: Step) -> None:
         seen.append(("b", event.name))
 
-    a, b = ordered(redis_url, first, lease=600), ordered(redis_url, second, lease=600, claim_interval=300)
+    a, b = ordered(redis_url, first, lease=600, prefetch=2), ordered(redis_url, second, lease=600, claim_interval=300)
     async with b, AsyncExitStack() as later:
         async with a, a.consuming():
             await until(lambda: owner_of(redis_client))
             await later.enter_async_context(b.consuming())
             await until(lambda: health_of(b) == Health.STANDBY)
-            await b.publish_many(steps(7))
+            await b.publish_many(steps(30))  # more than it reads ahead
             await running.wait()
-        await until(lambda: len({name for _, name in seen}) == 7)
+        await until(lambda: len({name for _, name in seen}) == 30)
         await until(lambda: settled(redis_client))
-    assert [name for _, name in seen] == [f"k{number}" for number in range(7)]
+    assert [name for _, name in seen] == [f"k{number}" for number in range(30)]
     assert {who for who, _ in seen} == {"a", "b"}
 
 
@@ -650,4 +650,5 @@ async def test_what_is_settled_while_a_walk_is_on_its_way_back_is_not_run_again(
         stop.release()
         await bus.publish_many(steps(1, first=1))
         await until(lambda: seen[-1] == "k1")
+        assert bus.consumers[0].counts.lease_lost == 0  # nor taken in hand
     assert seen == ["k0", "k1"]
