@@ -7,11 +7,13 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from eventbus.consuming.mover import Mover
+from eventbus.consuming.mover import MOST, Mover
 from eventbus.consuming.settler import ENOUGH, Settler
 from eventbus.delivery import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventbus.consuming.lanes import LanesInHand
     from eventbus.consuming.mover import Move
     from eventbus.delivery import Decision, Delivery, Ended
@@ -34,7 +36,7 @@ class Retainer(Mover):
         stays in hand until its next attempt, the first of its lane. Its attempts are kept in Redis until it is settled;
         that its start was counted is taken back. What was held under another epoch is another's: nothing is written.
     Redis cost:
-        As `Mover`, and one script for the attempts of all that failed in one turn.
+        As `Mover`, and one script for the attempts of up to 100 that failed in one turn.
     """
 
     def __init__(self, **rooms: Any) -> None:
@@ -72,10 +74,7 @@ class Retainer(Mover):
         await super().flush()
 
     async def _count_attempts(self) -> None:
-        kinds: dict[tuple[bool, str], list[Delivery]] = defaultdict(list)
-        for delivery in self._failed:
-            kinds[delivery.private, delivery.token].append(delivery)
-        for (private, token), failed in kinds.items():
+        for (private, token), failed in _batches(self._failed):
             attempts = [(each.entry_id, self._failed[each].carried.attempts, each.count) for each in failed]
             kept = await cast("OwnedEntryCommands", self._commands).count_attempts(attempts, private=private, token=token)
             if kept is None:
@@ -96,3 +95,11 @@ class Retainer(Mover):
     async def _rescue(self, orphans: list[Move]) -> None:
         for each in orphans:
             self._lose(each)
+
+
+def _batches(failed: Iterable[Delivery]) -> list[tuple[tuple[bool, str], list[Delivery]]]:
+    """Split by stream and epoch, and into pieces that one script takes."""
+    kinds: dict[tuple[bool, str], list[Delivery]] = defaultdict(list)
+    for delivery in failed:
+        kinds[delivery.private, delivery.token].append(delivery)
+    return [(kind, all_[at : at + MOST]) for kind, all_ in kinds.items() for at in range(0, len(all_), MOST)]
