@@ -158,8 +158,8 @@ async def test_a_read_of_a_former_owner_takes_nothing(redis_url, redis_client):
             await until(lambda: len(seen) >= 2)
             stop.release()
             await next_.publish_many(steps(3, first=3))
-            await until(lambda: len([name for name, who in seen if who == "next"]) >= 5)
-            assert [name for name, who in seen if who == "next"][-5:] == ["k1", "k2", "k3", "k4", "k5"]
+            await until(lambda: ("k5", "next") in seen)
+            assert seen == [(f"k{number}", "next") for number in range(6)]
             await until(lambda: former.consumers[0].membership.token == "")
             assert {row[0] for row in (await rows(redis_client)).values()} <= {next_.consumers[0].commands.consumer}
 
