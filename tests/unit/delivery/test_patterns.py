@@ -58,7 +58,7 @@ class Ranked(Event, topic=Topic("ranked", priorities=("high", "normal"))):
     ("spec", "option", "words"),
     [
         (OrderCreated, {"batch": Batch()}, "ordered= handles a key's events one at a time, batch= many in one call"),
-        (Ranked, {}, r"ordered= and priorities=\('high', 'normal'\) contradict each other"),
+        (Ranked, {}, "ordered= and the topic's priorities do not go together"),
     ],
     ids=["batches", "priorities"],
 )
