@@ -155,12 +155,13 @@ class Ownership(Membership):
         await super().heal(before)
         if self.group_token != before:
             self.resign(self.token)
-        await self._see_to_given_up()
+        self.stands()
+        await self._rescue_orphans()
 
     async def announce(self) -> None:
         """Write this consumer's heartbeat, as `Membership.announce`."""
         await super().announce()
-        await self._see_to_given_up()
+        await self._rescue_orphans()
 
     def orphaned(self, delivery: Delivery) -> bool:
         """Nothing is: what is given up is pending, and its next owner's."""
@@ -184,18 +185,26 @@ class Ownership(Membership):
         if self._end is not None:
             self._end.cancel()
 
-    async def _see_to_given_up(self) -> None:
-        """What was given up is pending, and its next owner's; but where the group was lost, this process may hold the only copy.
+    def stands(self) -> None:
+        """The group was seen to stand: what was given up in it is pending, and its next owner's.
+
+        A heartbeat that is answered is no proof: where only the topic was deleted, the group's hash still has its token.
+        """
+        self._given_up = [(each, token) for each, token in self._given_up if token != self.group_token]
+
+    async def _rescue_orphans(self) -> None:
+        """Where the group was lost, this process may hold the only copies of what it gave up.
 
         Where the entry still stands it is read again: a group that is made anew begins before it.
         """
         given_up, self._given_up = self._given_up, []
         try:
+            self._given_up = [(each, token) for each, token in given_up if token == self.group_token]
             orphans = [each for each, token in given_up if token != self.group_token]
             gone = [each for each in orphans if not await self._own.stands(each.entry_id, each.fields, private=each.private)]
             if gone:
                 await self._rescue(gone)
                 _log.error("%s: %d events that only this process held were written again", self._subscription, len(gone))
         except BaseException:
-            self._given_up = given_up + self._given_up
+            self._given_up = given_up + [each for each in self._given_up if each not in given_up]
             raise

@@ -58,6 +58,8 @@ class TakeOver(Recovery):
         for private in (False, True):
             taken += await self._walk(epoch, reading, private=private)
         self._own.reading = reading
+        if self._own.token == epoch:
+            self._own.stands()
         self._counts.claimed += taken
         if taken:
             _log.warning("%d entries that were pending were taken over", taken, extra={"eventbus": self._membership.about})

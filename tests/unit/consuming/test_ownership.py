@@ -203,6 +203,27 @@ async def test_a_rescue_that_fails_is_made_again(place):
     assert place.rescued == [held]
 
 
+async def test_a_heartbeat_that_is_answered_does_not_tell_that_the_group_stands(place):
+    """Where only the topic was deleted its hash still has the token."""
+    await place.owning()
+    held = place.hold()
+    place.own.resign(place.own.token)
+    await place.own.announce()
+    place.commands.token = "another"
+    await place.own.heal("")
+    assert place.rescued == [held]
+
+
+async def test_what_was_given_up_is_forgotten_once_the_group_was_seen_to_stand(place):
+    await place.owning()
+    place.hold()
+    place.own.resign(place.own.token)
+    place.own.stands()
+    place.commands.token = "another"
+    await place.own.heal("")
+    assert place.rescued == []
+
+
 async def test_a_lost_group_is_found_by_the_heartbeat_too_and_is_not_owned_any_more(place):
     await place.owning()
     held = place.hold()
