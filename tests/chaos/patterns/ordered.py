@@ -222,7 +222,7 @@ def _deaths(scenarios: Scenarios) -> Run:
 
 
 Ordered.plants = {
-    "epoch not checked": Plant("order", _with_ordered(entries=_any_epoch, membership=_never_resigns)),
+    "epoch not checked": Plant("lease safety", _with_ordered(entries=_any_epoch, membership=_never_resigns)),
     "lanes ignore the key": Plant("order", _with_ordered(work=_no_lanes)),
     "reads before it took over": Plant("order", _with_ordered(recovery=_reads_first)),
 }
