@@ -67,20 +67,24 @@ class _About(NamedTuple):
     served: float | None
     cut: int
     broadcast: str
+    owner: str | None
 
 
 async def _about(wire: Wire, stream: str, name: str, now: int) -> _About:
-    parked, due, dead, beats, facts = await ask(
+    parked, due, dead, beats, facts, (owner, until) = await ask(
         wire,
         ("XLEN", keys.parked(stream, name)),
         ("ZCOUNT", keys.due(stream, name), "-inf", now),
         ("XLEN", keys.dead(stream, name)),
         ("HVALS", keys.members(stream, name)),
         ("HMGET", keys.group(stream, name), "served", "lease", "cut", "broadcast"),
+        ("HMGET", keys.owner(stream, name), "consumer", "until"),
     )
     served, lease, cut = (float(fact or 0) for fact in facts[:3])
     living = sum(_lives(Heartbeat.read(beat), now, lease) for beat in beats)
-    return _About(parked, due, dead, living, max(0.0, now - served) / 1000 if served else None, int(cut), text(facts[3] or b""))
+    silent = max(0.0, now - served) / 1000 if served else None
+    owned_by = text(owner) if owner and float(until or 0) > now else None
+    return _About(parked, due, dead, living, silent, int(cut), text(facts[3] or b""), owned_by)
 
 
 def _lives(beat: Heartbeat | None, now: int, lease: float) -> bool:

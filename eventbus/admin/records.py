@@ -62,6 +62,7 @@ class GroupInfo:
         served: Seconds since the last heartbeat of any member; None where none was ever written.
         cut: Entries a hard cap cut before the group had settled them.
         broadcast: Of the group of one process of a broadcast the name they share; its dead letters stand under that. "" else.
+        owner: The consumer that alone handles its events, where it is ordered and owned; else None.
     """
 
     name: str
@@ -79,6 +80,7 @@ class GroupInfo:
     served: float | None = None
     cut: int = 0
     broadcast: str = ""
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,9 @@ def _table(found: list[TopicInfo]) -> None:
     rows = [with_priority(_row(info.topic, group), levels, info.priority) for info in found for group in info.groups]
     if rows:
         table(with_priority(COLUMNS, levels), rows)
+    for topic, group in [(info.topic, group) for info in found for group in info.groups]:
+        if group.owner is not None:
+            line(f"owner  topic {topic}  group {group.name}, which is ordered: {group.owner}")
     for info in found:
         for name in info.lost_groups:
             line(f"lost  topic {_where(info)}  group {name}: eventbus made it, and Redis does not have it any more")

@@ -66,6 +66,9 @@ def _show(found: TopicInfo, server: ServerInfo | None = None) -> None:
         ("GROUP", "LAG", "PENDING", "RETRY", "PARKED", "DUE", "DEAD", "CONSUMERS", "LAST DELIVERED"),
         map(_group, found.groups),
     )
+    for group in found.groups:
+        if group.owner is not None:
+            line(f"owner   of group {group.name}, which is ordered: {group.owner}")
     rows = [
         (group.name, each.name, each.pending, each.retry_pending, seconds(each.idle)) for group in found.groups for each in group.consumers
     ]

@@ -14,6 +14,7 @@ from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.fetcher import STREAMS_READ
 from eventbus.consuming.marks import Marks
+from eventbus.consuming.ordered import tie
 from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
 from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
@@ -74,7 +75,7 @@ class Consumer:
         observers: Sequence[Observer] = (),
         rooms: Rooms | None = None,
     ) -> None:
-        rooms = rooms or Rooms()
+        rooms = (rooms or Rooms()).of(subscription)
         priority = subscription.priority or NORMAL
         self.subscription = subscription
         self.counts = counts = Counts()
@@ -86,6 +87,7 @@ class Consumer:
         entries = rooms.entries(wire, group, name)
         self._reader = rooms.reader(connections, group, name)
         work, executors = _handling(rooms, subscription, settings, in_hand, slots)
+        in_hand.queued_in(work)
         self.membership = membership = rooms.membership(subscription, settings, self.commands, in_hand, counts, besides=besides)
         self._intake = intake = rooms.intake(subscription, in_hand, work, counts)
         recovery = rooms.recovery(entries, membership, in_hand, intake, counts)
@@ -160,6 +162,8 @@ class Consumer:
             counts=counts,
             parked=self.promoter.parked,
         )
+        if subscription.order:
+            tie(self, recovery)
 
     async def check(self) -> None:
         """Look whether the group can be joined, before any group of the bus is created; see `GroupCommands.check`."""
@@ -216,8 +220,7 @@ class Consumer:
         if not len(self.in_hand):
             return
         await self.beat.run_once()  # it may have been lost a moment ago
-        token = self.membership.token
-        orphans = [each for each in self.in_hand if (each.token != token or each.cut) and not each.settling]
+        orphans = [each for each in self.in_hand if self.membership.orphaned(each) and not each.settling]
         if orphans:
             await self.mover.rescue(orphans)
             _log.error("%s: %d events that only this process held were written again at exit", self.subscription, len(orphans))
@@ -226,9 +229,7 @@ class Consumer:
     async def leave(self) -> None:
         """Close the reader and remove this consumer, if it owes nothing."""
         await self._reader.close()
-        owed = await self.commands.leave()
-        if owed:
-            _log.warning("%s: %d entries stay pending for this consumer, until its lease runs out", self.subscription, owed)
+        await self.membership.leave(busy=bool(self.executors.running or self.threads))
 
     def end(self) -> None:
         """Listen no more; one that never began does not listen."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from eventbus.consuming.work import Queue
     from eventbus.delivery import Delivery
 
 
@@ -33,6 +34,9 @@ class InHand:
         self._changed = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+
+    def queued_in(self, work: Queue[Any]) -> None:
+        """Name where deliveries wait for an executor; it matters to those that wait for each other."""
 
     def __len__(self) -> int:
         """How many deliveries are in hand."""

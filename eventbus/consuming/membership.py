@@ -6,11 +6,11 @@ import json
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import anyio
 
-from eventbus.errors import BackendError
+from eventbus.errors import BackendError, BackendRefused, ConfigurationError
 from eventbus.streams import COUNT_LIMIT, Member
 
 if TYPE_CHECKING:
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
-    from eventbus.delivery import Settings, Subscription
+    from eventbus.delivery import Delivery, Settings, Subscription
     from eventbus.streams import Ensured, GroupCommands
 
 _log = logging.getLogger("eventbus.consuming")
+
+OTHER_ORDER: Final = "ORDERED"
+"""The code of the refusal of a member that orders events where living ones do not, or the other way round."""
 
 
 class Membership:
@@ -64,7 +67,8 @@ class Membership:
         self.about = {"topic": subscription.topic, "group": subscription.group}
         if subscription.priority is not None:
             self.about["priority"] = subscription.priority
-        self.token = ""
+        self.token = ""  # what entries are held and settled under
+        self.group_token = ""
         self.lease = settings.lease
 
     async def join(self) -> None:
@@ -74,15 +78,15 @@ class Membership:
             BackendUnavailable: No answer; what exists by then is adopted by the next try.
             BackendRefused: Among others with code WRONGTYPE: the topic's key is no stream.
         """
-        ensured = await self._commands.ensure(self._member, start=self._subscription.start)
-        self.token = ensured.token
+        ensured = await self._ensure(start=self._subscription.start)
+        self._adopt(ensured.token)
         self._take_lease(ensured.lease)
         if ensured.created:
             await self._say_new(ensured)
 
     async def announce(self) -> None:
         """Write this consumer's heartbeat, and learn the group's lease, or that it was lost."""
-        token = self.token
+        token = self.group_token
         lease = await self._commands.announce(self._member, token=token)
         if lease is None:
             await self.heal(token)
@@ -92,12 +96,12 @@ class Membership:
     async def heal(self, lost: str) -> None:
         """Make the group anew, unless that was already done since its token was `lost`."""
         async with self._lock:
-            if self.token != lost:
+            if self.group_token != lost:
                 return
-            ensured = await self._commands.ensure(self._member, start=self._restart(), lost=lost)
+            ensured = await self._ensure(start=self._restart(), lost=lost)
             if ensured.token == lost:
                 return
-            self.token = ensured.token
+            self._adopt(ensured.token)
         self._counts.regrouped += 1
         _log.error(
             "the group %s was lost in Redis and begins anew: %s, else from the earliest "
@@ -111,6 +115,32 @@ class Membership:
     def _restart(self) -> str:
         """Where a lost group begins; nobody knows more than its watermark."""
         return "0"
+
+    def orphaned(self, delivery: Delivery) -> bool:
+        """Whether what this process holds is all there is of an event: its group was lost, or its entry was cut."""
+        return delivery.token != self.token or delivery.cut
+
+    async def leave(self, *, busy: bool) -> None:
+        """Remove this consumer, if it owes nothing.
+
+        Args:
+            busy: Handlers that nothing can stop still run.
+        """
+        del busy
+        owed = await self._commands.leave()
+        if owed:
+            _log.warning("%s: %d entries stay pending for this consumer, until its lease runs out", self._subscription, owed)
+
+    def _adopt(self, token: str) -> None:
+        self.group_token = self.token = token
+
+    async def _ensure(self, *, start: str, lost: str = "") -> Ensured:
+        try:
+            return await self._commands.ensure(self._member, start=start, lost=lost)
+        except BackendRefused as error:
+            if error.code != OTHER_ORDER:
+                raise
+            raise ConfigurationError(_mixed(self._subscription, str(error))) from error
 
     def _take_lease(self, lease: float) -> None:
         self.lease = max(lease, self._settings.lease)
@@ -145,6 +175,15 @@ class Membership:
             _log.warning("the new group %s begins with %s already in the topic%s", self._subscription, number, hint)
 
 
+def _mixed(subscription: Subscription, said: str) -> str:
+    ours, theirs = ("ordered", "not ordered") if subscription.order else ("not ordered", "ordered")
+    other = said.rpartition(" ")[2]
+    return (
+        f"{subscription}: it is {ours} here, and {theirs} for its member {other}, which lives: together they would break the order; "
+        f"end the members of one kind first, or give this one another group="
+    )
+
+
 def _member(subscription: Subscription, settings: Settings) -> Member:
     about = {"service": settings.service, "host": socket.gethostname(), "pid": os.getpid(), "lease": settings.lease}
-    return Member(settings.service, settings.lease, subscription.types, json.dumps(about).encode())
+    return Member(settings.service, settings.lease, subscription.types, json.dumps(about).encode(), bool(subscription.order))

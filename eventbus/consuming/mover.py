@@ -35,7 +35,7 @@ TYPES_SAID: Final = 100
 
 
 @dataclass(slots=True, eq=False)
-class _Move:
+class Move:
     """An outcome on its way to Redis."""
 
     delivery: Delivery
@@ -100,7 +100,7 @@ class Mover:
         self._in_hand = in_hand
         self._counts = counts
         self._parked = parked
-        self._open: list[_Move] = []
+        self._open: list[Move] = []
         self._said: set[str] = set()
         self._work = asyncio.Event()
         self._answered = asyncio.Event()
@@ -108,7 +108,7 @@ class Mover:
 
     def add(self, delivery: Delivery, ended: Ended, decision: Decision) -> None:
         """Have an outcome written. Returns at once."""
-        self._open.append(_Move(delivery, ended, decision, self._copy(delivery, ended, decision)))
+        self._open.append(Move(delivery, ended, decision, self._copy(delivery, ended, decision)))
         self._answered.clear()
         self._work.set()
 
@@ -140,7 +140,7 @@ class Mover:
         if refusals:
             raise refusals[0]
 
-    async def _apart(self, batch: list[_Move], error: Exception) -> list[Exception]:
+    async def _apart(self, batch: list[Move], error: Exception) -> list[Exception]:
         """After a refusal that may be about one copy alone: send each by itself. Returns what is still refused."""
         if len(batch) == 1 or (isinstance(error, BackendRefused) and error.code != "ERR"):
             return [error]
@@ -173,7 +173,7 @@ class Mover:
         delay = decision.delay if decision.outcome in (Outcome.RETRY, Outcome.HOP) and decision.delay else None
         return Copy(delivery.entry_id, [*delivery.fields, *decision.carried.fields()], delay=delay)
 
-    async def _send(self, batch: list[_Move]) -> None:
+    async def _send(self, batch: list[Move]) -> None:
         first = batch[0]
         private, token = first.delivery.private, first.delivery.token
         # A heal since the batch was made may have had some adopted and left others orphans: those are another batch.
@@ -191,13 +191,13 @@ class Mover:
             self._take(each, answer, again=id(each) in before)
         await self._rescue([each for each in batch if each in self._open and each.delivery.cut and each.delivery.lost])
 
-    async def _write(self, batch: list[_Move], destination: Destination | None, *, private: bool, token: str) -> list[Moved] | None:
+    async def _write(self, batch: list[Move], destination: Destination | None, *, private: bool, token: str) -> list[Moved] | None:
         if destination is None:
             entries = [(each.delivery.entry_id, each.ended.type) for each in batch]
             return await self._commands.drop(entries, private=private, token=token)
         return await self._commands.move([each.copy for each in batch], destination, private=private, token=token)
 
-    def _take(self, move: _Move, answer: Moved, *, again: bool) -> None:
+    def _take(self, move: Move, answer: Moved, *, again: bool) -> None:
         match answer:
             case Moved.DECLARED:
                 self._hop(move)
@@ -211,19 +211,19 @@ class Mover:
                 else:
                     self._lose(move)
 
-    def _lose(self, move: _Move) -> None:
+    def _lose(self, move: Move) -> None:
         if not move.delivery.lost:
             move.delivery.lost = True
             self._counts.lease_lost += 1
         self._done(move, written=False)
 
-    def _hop(self, move: _Move) -> None:
+    def _hop(self, move: Move) -> None:
         """A member of the group knows what this program does not: it waits for that one."""
         decision = hop(move.delivery, self._subscription.retry, now=time.time())
         move.decision, move.sent = decision, False
         move.copy = self._copy(move.delivery, move.ended, decision)
 
-    async def _rescue(self, orphans: list[_Move]) -> None:
+    async def _rescue(self, orphans: list[Move]) -> None:
         for each in orphans:
             if each.decision.outcome is Outcome.SKIP or each.copy.unless:
                 self._hop(each)  # a group that was lost does not know its types yet
@@ -233,13 +233,13 @@ class Mover:
             for each in batch:
                 self._done(each, written=True)
 
-    def _done(self, move: _Move, *, written: bool) -> None:
+    def _done(self, move: Move, *, written: bool) -> None:
         self._open.remove(move)
         self._in_hand.settled(move.delivery)
         if written:
             self._count(move)
 
-    def _count(self, move: _Move) -> None:
+    def _count(self, move: Move) -> None:
         counts, decision = self._counts, move.decision
         match decision.outcome:
             case Outcome.RETRY:
@@ -265,7 +265,7 @@ class Mover:
             self._said.add(reason)
             _log.info("%s: skipped, here and from now on: %s", self._subscription, reason)
 
-    def _say_dead(self, move: _Move) -> None:
+    def _say_dead(self, move: Move) -> None:
         _log.error(
             "%s: entry %s of type %r is a dead letter now (%s) after %d attempts",
             self._subscription,
@@ -277,16 +277,16 @@ class Mover:
         )
 
 
-def _batches(moves: Sequence[_Move]) -> list[list[_Move]]:
+def _batches(moves: Sequence[Move]) -> list[list[Move]]:
     """Split by source, token and destination, and into pieces that one script takes."""
-    kinds: dict[tuple[bool, str, Destination | None], list[_Move]] = defaultdict(list)
+    kinds: dict[tuple[bool, str, Destination | None], list[Move]] = defaultdict(list)
     for move in moves:
         kinds[move.delivery.private, move.delivery.token, move.destination].append(move)
     return [batch for found in kinds.values() for batch in _pieces(found)]
 
 
-def _pieces(moves: list[_Move]) -> list[list[_Move]]:
-    pieces: list[list[_Move]] = []
+def _pieces(moves: list[Move]) -> list[list[Move]]:
+    pieces: list[list[Move]] = []
     size = 0
     for move in moves:
         size += sum(map(len, move.copy.fields))

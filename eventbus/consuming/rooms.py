@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from eventbus.consuming.batch_executors import BatchExecutors
 from eventbus.consuming.batch_work import BatchWork
@@ -19,16 +20,23 @@ from eventbus.consuming.intake import Intake
 from eventbus.consuming.levels import LevelExecutors, LevelWork
 from eventbus.consuming.membership import Membership
 from eventbus.consuming.mover import Mover
+from eventbus.consuming.ordered import OrderedRooms
 from eventbus.consuming.promoter import Promoter
 from eventbus.consuming.recovery import Recovery
 from eventbus.consuming.settler import Settler
 from eventbus.consuming.work import Work
 from eventbus.streams import EntryCommands, GroupCommands, GroupReader, OnceCommands
 
+if TYPE_CHECKING:
+    from eventbus.delivery import Subscription
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rooms:
-    """The class of each room; a subclass of it may stand in its place."""
+    """The class of each room; a subclass of it may stand in its place.
+
+    What a subscription asks for beside the ordinary has rooms of its own, which stand in the places of the others.
+    """
 
     group: type[GroupCommands] = GroupCommands
     entries: type[EntryCommands] = EntryCommands
@@ -55,3 +63,10 @@ class Rooms:
     promoter: type[Promoter] = Promoter
     instance_membership: type[InstanceMembership] = InstanceMembership
     instance_fetcher: type[InstanceFetcher] = InstanceFetcher
+    ordered: OrderedRooms = field(default_factory=OrderedRooms)
+
+    def of(self, subscription: Subscription) -> Rooms:
+        """Those of a subscription, by what it asks for."""
+        if not subscription.order:
+            return self
+        return replace(self, **{each.name: getattr(self.ordered, each.name) for each in fields(self.ordered)})

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeAlias
-
-Alive: TypeAlias = Callable[[], None]
-"""A loop calls it after each pass that went well; its supervisor then forgets earlier failures."""
+from typing import Protocol
 
 
 class Health(StrEnum):
@@ -16,6 +12,16 @@ class Health(StrEnum):
     STARTING = "starting"
     """Its first pass has not ended yet, and did not fail."""
     RUNNING = "running"
+    STANDBY = "standby"
+    """It is well, and would take over at once: another process owns its group."""
     FAILING = "failing"
     """It failed since its last pass that went well, and is started again."""
     STOPPED = "stopped"
+
+
+class Alive(Protocol):
+    """A loop calls it after each pass that went well; its supervisor then forgets earlier failures."""
+
+    def __call__(self, health: Health = Health.RUNNING, /) -> None:
+        """Say so, and how it is."""
+        ...

@@ -314,7 +314,6 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
     concurrency = policy.concurrency or (settings.concurrency if policy.batch is None else 1)
     where = f"group {group!r} on topic {topic!r}"
     _check_together(policy, declared, where)
-    _check_there(policy, where)
     _check_foreign(policy.foreign, draft, where)
     _check_one_list(policy.batch, draft, where)
     return Subscription(
@@ -344,18 +343,14 @@ def _start_of(policy: Policy) -> str:
 
 
 def _check_together(policy: Policy, topic: Topic, where: str) -> None:
-    """Refuse what contradicts priorities: of one slot for many events, and of order, they would keep neither."""
+    """Refuse what contradicts each other: of one slot for many events, and of order, priorities would keep neither."""
     for name, why in (("batch", "each of them would wait for a batch of its own"), ("ordered", "order does not hold between them")):
         if topic.priorities and getattr(policy, name):
             raise ConfigurationError(f"{where}: {name}= and the topic's priorities do not go together: {why}; give up one of them")
-
-
-def _check_there(policy: Policy, where: str) -> None:
-    """Refuse what is declared and not built yet."""
-    wanted = {name: getattr(policy, name) for name in ("ordered",)}
-    for name, value in wanted.items():
-        if value:
-            raise ConfigurationError(f"{where}: {name}={value!r} is not there yet")
+    if policy.ordered and policy.batch is not None:
+        raise ConfigurationError(f"{where}: ordered= handles a key's events one at a time, batch= many in one call; give up one of them")
+    if policy.ordered and policy.broadcast:
+        raise ConfigurationError(f"{where}: ordered= has one process handle the events, broadcast= every process; give up one of them")
 
 
 def _check_foreign(foreign: Flat | None, draft: _Draft, where: str) -> None:

@@ -20,7 +20,7 @@ BLOCKED: Final = 5.0
 """Seconds without a turn after which an event loop counts as blocked: no healthy handler holds it for one, and a
 lease, 30 by default, has time left for a restart by whoever probes."""
 
-WELL: Final = (Health.STARTING, Health.RUNNING)
+WELL: Final = (Health.STARTING, Health.RUNNING, Health.STANDBY)
 """A loop that is starting has begun its first pass and has not failed; some wait in it for their first work."""
 
 _OURS: Final = frozenset(

@@ -8,7 +8,7 @@ from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
-from eventbus.delivery import Published
+from eventbus.delivery import Health, Published
 from eventbus.errors import BackendError, BackendRefused, BackendUnavailable
 from eventbus.publishing.confirmation import TRANSIENT, Confirmation, give_up, refusal, stored
 
@@ -54,7 +54,7 @@ class Sender:
         self._writes: deque[_Write] = deque()
         self._again: list[Confirmation] = []
         self._loop = asyncio.get_running_loop()
-        self._alive: Alive = lambda: None
+        self._alive: Alive = lambda _=Health.RUNNING, /: None
         self._due = math.inf  # when the first of them runs out of time: to look at each, again and again, would cost more
         self._flushing = False
         self._alone = False

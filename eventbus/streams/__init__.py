@@ -20,6 +20,7 @@ from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCo
 from eventbus.streams.levels import known_levels, note_levels
 from eventbus.streams.marks import Gap, Mark, StreamFacts
 from eventbus.streams.once import OnceCommands, Start
+from eventbus.streams.ownership import ANOTHER_READING, OwnedEntryCommands, OwnedGroupCommands, OwnedOnceCommands, OwnedReader, TakenOver
 from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.ranges import END, Page, Range
@@ -30,6 +31,7 @@ from eventbus.streams.stream_reader import StreamReader
 from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Turn, Wire, pack
 
 __all__ = [
+    "ANOTHER_READING",
     "ANSWER_TIMEOUT",
     "COUNT_LIMIT",
     "END",
@@ -58,6 +60,10 @@ __all__ = [
     "Member",
     "Moved",
     "OnceCommands",
+    "OwnedEntryCommands",
+    "OwnedGroupCommands",
+    "OwnedOnceCommands",
+    "OwnedReader",
     "Page",
     "Promoted",
     "Range",
@@ -68,6 +74,7 @@ __all__ = [
     "Start",
     "StreamFacts",
     "StreamReader",
+    "TakenOver",
     "Trimmed",
     "Turn",
     "Wire",

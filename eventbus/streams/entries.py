@@ -146,6 +146,7 @@ class EntryCommands:
         self._wire = wire
         self.group = group
         self.consumer = consumer
+        self._fence = group.hash  # where the token stands that everything is settled under
 
     def on(self, wire: Caller) -> EntryCommands:
         """The same commands on another connection."""
@@ -159,7 +160,8 @@ class EntryCommands:
         """
         source = self.group.source(private=private)
         flag = "1" if private else "0"
-        count = await run_script(self._wire, "ack", (source, self.group.hash), (self.group.name, token, flag, *ids))
+        names = (source, self._fence, *self._attempts(private=private))
+        count = await run_script(self._wire, "ack", names, (self.group.name, token, flag, *ids))
         return None if count < 0 else int(count)
 
     async def move(self, copies: Sequence[Copy], destination: Destination, *, private: bool, token: str) -> list[Moved] | None:
@@ -169,7 +171,8 @@ class EntryCommands:
             What became of each, or None when the group is another one now.
         """
         group = self.group
-        names = (group.source(private=private), group.hash, self._key(destination), group.due, group.types)
+        source, attempts = group.source(private=private), self._attempts(private=private)
+        names = (source, self._fence, self._key(destination), group.due, group.types, group.hash, *attempts)
         arguments: list[str | bytes | int] = [group.name, self.consumer, token, "1" if private else "0"]
         for copy in copies:
             fields, (name, version) = packed(copy.fields), copy.unless or ("", 0)
@@ -185,7 +188,8 @@ class EntryCommands:
         group = self.group
         pairs = [part for entry in entries for part in entry]
         arguments = (group.name, self.consumer, token, "1" if private else "0", *pairs)
-        return _moved(await run_script(self._wire, "drop", (group.source(private=private), group.hash, group.types), arguments))
+        names = (group.source(private=private), self._fence, group.types, group.hash, *self._attempts(private=private))
+        return _moved(await run_script(self._wire, "drop", names, arguments))
 
     async def rescue(self, copies: Sequence[Copy], destination: Destination) -> None:
         """Write copies without a fence: their group was lost, and they are all there is of their events."""
@@ -216,7 +220,12 @@ class EntryCommands:
 
     async def _fenced(self, name: str, ids: Sequence[bytes | int], *, private: bool, token: str) -> Any:
         source = self.group.source(private=private)
-        return await run_script(self._wire, name, (source, self.group.hash), (self.group.name, self.consumer, token, *ids))
+        return await run_script(self._wire, name, (source, self._fence), (self.group.name, self.consumer, token, *ids))
+
+    def _attempts(self, *, private: bool) -> tuple[str, ...]:
+        """Where the attempts of a stream's entries are kept, which go with their settlement; most groups keep none."""
+        del private
+        return ()
 
     async def clock(self) -> float:
         """The server's time in seconds since 1970; refused by a server that takes no writes now."""

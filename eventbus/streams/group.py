@@ -93,6 +93,25 @@ class Group:
         """The events in progress, likewise."""
         return keys.doing(self.stream, self.name)
 
+    @property
+    def owner(self) -> str:
+        """Who alone reads and settles, where the group is ordered."""
+        return keys.owner(self.stream, self.name)
+
+    @property
+    def free(self) -> str:
+        """The list that wakes who stands by."""
+        return keys.free(self.stream, self.name)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """What only an ordered group has."""
+        return (self.owner, self.free, self.attempts(private=False), self.attempts(private=True))
+
+    def attempts(self, *, private: bool) -> str:
+        """The attempts of a stream's entries, where the group is ordered."""
+        return keys.attempts(self.source(private=private), self.name)
+
     def source(self, *, private: bool) -> str:
         """The stream an entry stands in."""
         return self.private if private else self.stream
@@ -124,12 +143,14 @@ class Member:
         lease: Its lease in seconds.
         types: The event types it knows, with their highest versions.
         about: Its heartbeat: a JSON object.
+        ordered: It takes part in an ordered group.
     """
 
     service: str
     lease: float
     types: Mapping[str, int]
     about: bytes
+    ordered: bool = False
 
     def declared(self) -> list[str | int]:
         """Types and versions in turn."""
@@ -192,8 +213,10 @@ class GroupCommands:
             lost: The token it had; empty (the default) for a member that only starts.
         """
         group = self.group
-        names = (group.stream, group.private, group.hash, keys.groups(group.stream), group.types)
-        arguments = (group.name, start, token_hex(8), member.service, int(member.lease * 1000), lost, group.family)
+        names = (group.stream, group.private, group.hash, keys.groups(group.stream), group.types, group.members, *group.order)
+        order = "1" if member.ordered else ""
+        terms = (token_hex(8), member.service, int(member.lease * 1000), lost, group.family, order, self.consumer)
+        arguments = (group.name, start, *terms)
         reply = await run_script(self._wire, "ensure_group", names, (*arguments, *member.declared()))
         return Ensured(reply[0].decode(), bool(reply[1]), bool(reply[2]), reply[3] / 1000)
 

@@ -98,7 +98,7 @@ async def rename_group(wire: Caller, old: Group, new: Group, *, token: str, look
         token: A new random token. A call that is sent again with the same one finds its work done.
         look_only: Only say what would come of it.
     """
-    names = (old.stream, keys.groups(old.stream), *_private(old), *_private(new), *_beside(old), *_beside(new))
+    names = (old.stream, keys.groups(old.stream), *_private(old), *_private(new), *_beside(old), *_beside(new), *old.order)
     code, living, *counts = await run_script(wire, "rename_group", names, (old.name, new.name, token, _UNKNOWN, "1" if look_only else "0"))
     return Renamed(Renaming(code), _names(living), *map(int, counts))
 
@@ -116,7 +116,7 @@ async def abandon_group(
         leaving: The consumer that gives up its own group, an instance of a broadcast; default none.
         silence: Leases without a sign of life after which a member counts as gone. Default one.
     """
-    names = (group.stream, keys.groups(group.stream), *_private(group), *_beside(group))
+    names = (group.stream, keys.groups(group.stream), *_private(group), *_beside(group), *group.order)
     terms = (group.family, leaving, str(silence))
     reply = await run_script(wire, "abandon_group", names, (group.name, _UNKNOWN, limit, "1" if look_only else "0", *terms))
     code, living, pending, unread, retry, parked, dead = reply

@@ -81,7 +81,8 @@ def group(stream: str, group: str) -> str:
     settled, as the last trim saw it) · `healed` (milliseconds: when something of the group was last found
     lost) · `begun` (for its first lease: the token with which a new group began elsewhere than at 0;
     `begunat`: milliseconds, when) · `served` (milliseconds: the last heartbeat of any member) · `cut` (entries a
-    hard cap cut before they were settled) · `broadcast` (of a group that is one process of a broadcast: the name they share).
+    hard cap cut before they were settled) · `broadcast` (of a group that is one process of a broadcast: the name they share)
+    · `ordered` ("1" where one member owns the group).
     """
     return f"{_of(stream)}:group:{group}"
 
@@ -112,6 +113,25 @@ def scheduled_wake(stream: str) -> str:
     It goes a day after the last; while it stands, or `scheduled_due` does, the topic is one that is listened to.
     """
     return f"{{{topic(stream)}}}:scheduled:wake"
+
+
+def owner(stream: str, group: str) -> str:
+    """A hash: the one consumer of an ordered group that reads and settles.
+
+    `consumer` · `token` (the epoch: random, another one at each change) · `lease` (milliseconds) · `until`, `since` (the
+    server's milliseconds) · `reader` (the reading whose reads are executed). It goes with the group's token.
+    """
+    return f"{_of(stream)}:owner:{group}"
+
+
+def free(stream: str, group: str) -> str:
+    """A list with one element for a moment after an ordered group was given up: it wakes who stands by."""
+    return f"{_of(stream)}:free:{group}"
+
+
+def attempts(stream: str, group: str) -> str:
+    """A hash: the ids of a stream's entries that an ordered group waits for, to the runs of their handler that failed."""
+    return f"{_of(stream)}:attempts:{group}"
 
 
 def groups(stream: str) -> str:

@@ -48,6 +48,7 @@ class OnceCommands:
         self._wire = wire
         self.group = group
         self.consumer = consumer
+        self._fence = group.hash  # where the token stands that everything is settled under
         self._streams = [stream for each in (group, *beside) for stream in (each.stream, each.private)]
 
     async def start(self, entries: Iterable[tuple[bytes, str]], *, private: bool, token: str, lease: float) -> list[Start]:
@@ -60,7 +61,7 @@ class OnceCommands:
             lease: This member's lease in seconds; the group's counts where it is longer.
         """
         group = self.group
-        names = (group.source(private=private), group.hash, group.done, group.doing, *self._streams)
+        names = (group.source(private=private), self._fence, group.done, group.doing, *self._streams)
         flag = "1" if private else "0"
         arguments = (group.name, self.consumer, token, flag, int(lease * 1000), LEFTOVERS, *_flat(entries))
         return [Start(code) for code in await run_script(self._wire, "start", names, arguments)]
@@ -72,10 +73,15 @@ class OnceCommands:
             How many rows were still pending, or None when the group is another one now: the events are remembered.
         """
         group = self.group
-        names = (group.source(private=private), group.hash, group.done, group.doing)
+        names = (group.source(private=private), self._fence, group.done, group.doing, *self._attempts(private=private))
         arguments = (group.name, token, "1" if private else "0", max(1, int(window * 1000)), *_flat(entries))
         count = await run_script(self._wire, "finish", names, arguments)
         return None if count < 0 else int(count)
+
+    def _attempts(self, *, private: bool) -> tuple[str, ...]:
+        """Where the attempts of a stream's entries are kept, which go with their settlement; most groups keep none."""
+        del private
+        return ()
 
 
 def _flat(entries: Iterable[tuple[bytes, str]]) -> Sequence[bytes | str]:

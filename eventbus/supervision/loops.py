@@ -63,12 +63,12 @@ class Loop:
             await self._wait(backoff.delay(self.failures))
         self.health = Health.STOPPED
 
-    def _alive(self) -> None:
+    def _alive(self, health: Health = Health.RUNNING, /) -> None:
         if self.failures:
             _log.warning("%s goes on after %d failures", self.name, self.failures)
             self.failures = 0
             self._outage_said = False
-        self.health = Health.RUNNING
+        self.health = health
 
     def _failed(self, error: BaseException) -> None:
         self.health = Health.FAILING

@@ -163,6 +163,14 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
 
             return await tape.call("recover", group.name, made, tell)
 
+        async def take_over(self, epoch, reading, *, private, **rest):
+            made, group = super().take_over(epoch, reading, private=private, **rest), self.group
+
+            def tell(got):
+                return got and tape.came(group, (row[:3] for row in got.entries), private=private, again=True)
+
+            return await tape.call("claim", group.name, made, tell)
+
         async def promote(self, types, **rest):
             made, group = super().promote(types, **rest), self.group
 

@@ -133,6 +133,12 @@ class _Worker:
             once=recorded_once(rooms.once, tape),
             group=recorded_group(rooms.group, tape),
             reader=recorded_reader(rooms.reader, tape),
+            ordered=replace(
+                rooms.ordered,
+                entries=recorded_entries(rooms.ordered.entries, tape),
+                group=recorded_group(rooms.ordered.group, tape),
+                reader=recorded_reader(rooms.ordered.reader, tape),
+            ),
         )
 
     def _subscribe(self, bus: EventBus, group: str) -> None:
@@ -190,7 +196,7 @@ class _Worker:
 
     async def _say_ready(self, bus: EventBus) -> None:
         while not (fetching := [loop for loop in bus.loops if loop.name.startswith("fetching")]) or any(
-            loop.health is not Health.RUNNING for loop in fetching
+            loop.health not in (Health.RUNNING, Health.STANDBY) for loop in fetching
         ):
             await asyncio.sleep(TICK)
         self._history.fault("ready", "ok")

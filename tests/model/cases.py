@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.model import crashes, delivery, grace, hops, lostgroup, trim
+from tests.model import crashes, delivery, grace, hops, lostgroup, order, trim
 from tests.model.crashes import Crashes
 from tests.model.delivery import Delivery
 from tests.model.grace import Grace
 from tests.model.hops import Hops
 from tests.model.lostgroup import LostGroup
+from tests.model.order import Order
 from tests.model.properties import Property
 from tests.model.rules import Rules
 from tests.model.trim import Trim
@@ -91,6 +92,11 @@ def _grace(name: str, *, outages: int | None = 1, away: str = grace.DOWN) -> Bui
     return Builder(lambda rules: Grace(name, rules, outages=outages, away=away))
 
 
+def _order(name: str, **faults: int) -> Builder:
+    none = {"deaths": 0, "freezes": 0, "cuts": 0, "lost": 0}
+    return Builder(lambda rules: Order(name, rules, faults=order.Faults(**none | faults)))
+
+
 ONE_DEATH = _delivery("a death", deaths=1)
 ONE_PAUSE = _delivery("a pause", pauses=1)
 NO_FAULT = _delivery("nothing goes wrong")
@@ -128,6 +134,10 @@ FREEZE = _grace("a freeze", away=grace.FROZEN)
 REFUSALS = _grace("writes are refused", away=grace.REFUSING)
 OUTAGES = _grace("any number of outages", outages=None)
 STALLS = _grace("any number of stalls", outages=None, away=grace.STUCK)
+OWNER_DIES = _order("an owner dies", deaths=1)
+OWNER_FREEZES = _order("an owner freezes", freezes=1)
+OWNER_CUT_OFF = _order("an owner is cut off", cuts=1)
+OWNER_LOSES_REPLY = _order("a lost reply, a death", deaths=1, lost=1)
 
 SOUND: tuple[Builder, ...] = (
     NO_FAULT,
@@ -166,6 +176,13 @@ SOUND: tuple[Builder, ...] = (
     REFUSALS,
     OUTAGES,
     STALLS,
+    OWNER_DIES,
+    OWNER_FREEZES,
+    OWNER_CUT_OFF,
+    OWNER_LOSES_REPLY,
+    _order("a death, a freeze, a lost reply", deaths=1, freezes=1, lost=1),
+    _order("a freeze, a cut", freezes=1, cuts=1),
+    _order("two deaths, a cut", deaths=2, cuts=1),
 )
 """The protocol as it is built, model by model: each is safe, and can always finish."""
 
@@ -237,6 +254,14 @@ RULES: tuple[Case, ...] = (
     Case("missing_group_stops_trim", "while a group is missing nothing is trimmed", Property.PLACE, TRIMMED_LOSS),
     Case("seek_lowers_watermark", "setting a group back lowers its stored watermark in the same step", Property.PLACE, TRIMMED_ALL),
     Case("ids_are_numbers", "ids are compared as numbers", Property.PLACE, TRIMMED_LOSS),
+    # Order per key.
+    Case("walk_before_read", "a new owner takes over what is pending before it reads on", Property.ORDER, OWNER_DIES),
+    Case("next_when_settled", "the next event of a key starts when the one before is settled in Redis", Property.ORDER, OWNER_DIES),
+    Case("reads_check_epoch", "a read is executed under its epoch, or not at all", Property.DRAINS, OWNER_FREEZES),
+    Case("replies_under_epoch", "a reply is taken in hand only under the epoch it was asked under", Property.ORDER, OWNER_FREEZES),
+    Case("own_clock", "whoever cannot renew its ownership for a lease gives up by its own clock", Property.ORDER, OWNER_CUT_OFF),
+    Case("empty_hands", "whoever still runs something does not take the group again", Property.ORDER, OWNER_CUT_OFF),
+    Case("reads_check_reading", "a walk begins a reading, and reads of earlier ones are refused", Property.ORDER, OWNER_LOSES_REPLY),
     # Graces.
     Case("grace_at_start", "no sweep for a third of a lease after the start", Property.KEPT_LEASE, OUTAGE),
     Case("grace_after_outage", "no sweep for a third of a lease after as long without an answer", Property.KEPT_LEASE, OUTAGE),

@@ -23,5 +23,7 @@ class Property(Enum):
     INNOCENT = "an event that kills nobody is not dead-lettered for crashes"
     POISON = "an event that kills its process is stopped by its budget"
     SERVED = "an event is not given up beside a member that knows it"
+    ORDER = "events of a key start one at a time, and none after a later one"
+    """Except beside a process that is frozen in the midst of one."""
     DRAINS = "everything can be settled from everywhere"
     """Without a further fault. Else something is stranded."""

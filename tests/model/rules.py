@@ -72,5 +72,14 @@ class Rules:
     refusals_count: bool = True
     failures_count_for_nothing: bool = True
 
+    # order.py
+    walk_before_read: bool = True
+    reads_check_epoch: bool = True
+    reads_check_reading: bool = True
+    replies_under_epoch: bool = True
+    next_when_settled: bool = True
+    own_clock: bool = True
+    empty_hands: bool = True
+
     # What is not built, and would mend a gap that a model found: off until it is.
     watermark_knows_its_stream: bool = False

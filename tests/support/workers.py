@@ -21,6 +21,8 @@ from eventbus import Batch, BatchContext, Context, Event, EventBus, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
 from eventbus.consuming.instance_place import InstanceFetcher
+from eventbus.consuming.ordered import OrderedRooms
+from eventbus.consuming.succession import OwnedFetcher
 from tests.support.tasks import Task
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,14 @@ DEADLY = bytearray(b"\0")
 class Errand(Event, topic="errands", key="name"):
     """What a worker does when it gets this: end | sleep SECONDS | wait | raise | die SECONDS."""
 
+    name: str
+    do: str = "end"
+
+
+class Step(Event, topic="errands", key="key"):
+    """An errand that is to be done after those with the same key."""
+
+    key: str
     name: str
     do: str = "end"
 
@@ -167,8 +177,23 @@ class TellingInstanceFetcher(TellingFetcher, InstanceFetcher):
     """The same for a process of a broadcast."""
 
 
+class TellingOwnedFetcher(TellingFetcher, OwnedFetcher):
+    """Says when it is about to stand by, or to read."""
+
+
 class WorkerBus(EventBus):
-    rooms = replace(Rooms(), fetcher=TellingFetcher, instance_fetcher=TellingInstanceFetcher)
+    rooms = replace(
+        Rooms(), fetcher=TellingFetcher, instance_fetcher=TellingInstanceFetcher, ordered=OrderedRooms(fetcher=TellingOwnedFetcher)
+    )
+
+
+async def wait(name: str) -> None:
+    """Wait for the cancel, and say that it came."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        tell("cancelled", name)
+        raise
 
 
 async def work(event: Any, ctx: Context) -> None:
@@ -200,12 +225,12 @@ async def do(event: Any) -> None:
         case ["sleep", seconds]:
             await asyncio.sleep(float(seconds))
         case ["wait"]:
-            await asyncio.Event().wait()
+            await wait(event.name)
         case ["raise"]:
             raise RuntimeError(event.name)
 
 
-KINDS = {"errand": Errand, "parcel": Parcel, "trap": Trap, "task": Task}
+KINDS = {"errand": Errand, "parcel": Parcel, "trap": Trap, "step": Step, "task": Task}
 
 
 async def consume(
@@ -218,10 +243,10 @@ async def consume(
         kinds: The event types it knows.
         backoff: Delays of its retries.
         lease: Seconds.
-        options: concurrency, prefetch, idempotent, broadcast, batch (the values of a `Batch`); and claim_interval, drain of the
-            bus.
+        options: concurrency, prefetch, idempotent, broadcast, ordered, batch (the values of a `Batch`); and claim_interval, drain
+            of the bus.
     """
-    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "idempotent", "broadcast") if name in options}
+    policy = {name: options.pop(name) for name in ("concurrency", "prefetch", "idempotent", "broadcast", "ordered") if name in options}
     handler: Any = work
     if "batch" in options:
         handler, policy["batch"] = work_together, Batch(**options.pop("batch"))

@@ -35,6 +35,14 @@ class ExpressOrderCreated(OrderCreated):
 async def charge(event: OrderCreated) -> None: ...
 
 
+@bus.subscribe(OrderCreated, group="ledger", ordered=True)
+async def post(event: OrderCreated) -> None: ...
+
+
+@bus.subscribe(OrderCreated | OrderPaid, group="ledger", ordered="overtake")
+async def post_either(event: OrderCreated | OrderPaid) -> None: ...
+
+
 @bus.subscribe(OrderCreated, group="notify")
 async def notify(event: OrderCreated, ctx: Context) -> None:
     await ctx.publish(OrderPaid(order_id=event.order_id))
@@ -128,6 +136,9 @@ async def publishing_tells_what_was_written() -> None:
 
 
 # ------------------------------------------------------------------------------------------ refused
+
+
+bus.subscribe(OrderCreated, ordered="strict")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 @bus.subscribe(OrderCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 the topic's stream   2 the set of groups   3 the group's private stream   4 its parked copies
 --       5 their due times   6 its dead letters   7 its members   8 its types   9 its hash   10 its replay
---       11 its finished events   12 its events in progress
+--       11 its finished events   12 its events in progress   13… what it has where it is ordered
 -- ARGV  1 group   2 milliseconds of a lease, where none is stored   3 most unread entries to count
 --       4 "1" to look only and remove nothing   5 "" or the broadcast that it must be an instance of   6 "" or the
 --       consumer that gives up its own group, and is not asked whether it lives   7 leases of silence after which a
@@ -84,7 +84,7 @@ if code == 1 and ARGV[6] == '' then
   if type(written) == 'table' and written.err then code = 5 end
 end
 if code == 1 and ARGV[4] ~= '1' then
-  for _, i in ipairs({3, 4, 5, 7, 8, 9, 10, 11, 12}) do redis.call('DEL', KEYS[i]) end
+  for _, i in ipairs({3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}) do redis.call('DEL', KEYS[i]) end
   redis.call('SREM', KEYS[2], ARGV[1])
   if group then redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1]) end
 end

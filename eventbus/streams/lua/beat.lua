@@ -1,6 +1,6 @@
 -- Renew the lease of entries that this consumer still holds.
 --
--- KEYS  1 the stream the entries are in   2 the group's hash
+-- KEYS  1 the stream the entries are in   2 the group's hash, or its owner where it is ordered
 -- ARGV  1 group   2 consumer   3 the token known when the entries were read   4… ids
 -- Returns {the ids that were renewed, the ids whose entry was cut from the stream}; -1 when the group is
 --       another one now

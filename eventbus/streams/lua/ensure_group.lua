@@ -2,10 +2,12 @@
 -- What exists is adopted and left alone, so any number of processes may call this at any time.
 --
 -- KEYS  1 the topic's stream   2 the group's private stream   3 the group's hash   4 the set of groups
---       5 the group's types
+--       5 the group's types   6 its members   and of an ordered group   7 its owner   8 the list that wakes who stands by
+--       9 the attempts of the topic's entries   10 those of the private stream's
 -- ARGV  1 group   2 where a new group starts: 0, $ or an entry id   3 a new random token   4 service
 --       5 the member's lease in milliseconds   6 the token the caller knew, "" where it only starts
---       7 for an instance of a broadcast the name they share, else ""   then each event type the member knows and its highest version in turn
+--       7 for an instance of a broadcast the name they share, else ""   8 "1" where the caller orders the group's events,
+--       else ""   9 its consumer name   then each event type the member knows and its highest version in turn
 -- Returns {token, 1 when the topic's group was created else 0, 1 when it had existed before else 0,
 --       the group's lease in milliseconds}
 --
@@ -82,9 +84,22 @@ end
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 
+-- One that reads without owning the group would break its order: both kinds do not go together.
+local ordered = redis.call('HGET', KEYS[3], 'ordered') or ''
+if token and ordered ~= ARGV[8] then
+  local beats = redis.call('HGETALL', KEYS[6])
+  for i = 1, #beats, 2 do
+    local ok, member = pcall(cjson.decode, beats[i + 1])
+    local known = ok and type(member) == 'table' and tonumber(member.lease) and tonumber(member.time)
+    if known and beats[i] ~= ARGV[9] and now - member.time < member.lease * 1000 then
+      return redis.error_reply('ORDERED ' .. beats[i])
+    end
+  end
+end
+
 local topic = create(KEYS[1], beginning())
 local private = create(KEYS[2], '0')
-local anew = topic == 1 or private == 1 or not token
+local anew = topic == 1 or private == 1 or not token or ordered ~= ARGV[8]
 
 local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3]) or 0)
 
@@ -92,7 +107,7 @@ local lease = math.max(tonumber(ARGV[5]), tonumber(facts[3]) or 0)
 -- skip what nobody declared, and what was published before it came. A member that finds its own types missing, or
 -- that knew another token than the one the group began with, then sets the group back to its beginning.
 local missing = false
-for i = 8, #ARGV, 2 do missing = missing or redis.call('HEXISTS', KEYS[5], ARGV[i]) == 0 end
+for i = 10, #ARGV, 2 do missing = missing or redis.call('HEXISTS', KEYS[5], ARGV[i]) == 0 end
 local doubted = now - (tonumber(facts[4]) or 0) < lease
 local passed = begun and begun ~= ARGV[6]
 if ARGV[6] ~= '' and (passed or (not anew and missing and not doubted)) then
@@ -105,6 +120,11 @@ if anew then
   token = ARGV[3]
   redis.call('HSET', KEYS[3], 'token', token, 'service', ARGV[4], 'served', now)
   if ARGV[7] ~= '' then redis.call('HSET', KEYS[3], 'broadcast', ARGV[7]) end
+  -- What was owned, and counted, was so in a group that is gone.
+  redis.call('DEL', KEYS[7], KEYS[8], KEYS[9], KEYS[10])
+end
+if ordered ~= ARGV[8] then
+  if ARGV[8] == '' then redis.call('HDEL', KEYS[3], 'ordered') else redis.call('HSET', KEYS[3], 'ordered', ARGV[8]) end
 end
 if topic == 1 and not lost and ARGV[2] ~= '0' then
   redis.call('HSET', KEYS[3], 'begun', token, 'begunat', now)
@@ -112,7 +132,7 @@ elseif topic == 1 and begun then
   redis.call('HDEL', KEYS[3], 'begun', 'begunat')
 end
 write(KEYS[3], 'lease', string.format('%.0f', lease))
-for i = 8, #ARGV, 2 do
+for i = 10, #ARGV, 2 do
   local known = tonumber(redis.call('HGET', KEYS[5], ARGV[i])) or 0
   if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 end

@@ -1,6 +1,7 @@
 -- Acknowledge entries that were handled, and remember their events as finished.
 --
--- KEYS  1 the stream the entries are in   2 the group's hash   3 its finished events   4 its events in progress
+-- KEYS  1 the stream the entries are in   2 the group's hash, or its owner where it is ordered   3 its finished events
+--       4 its events in progress   5 the attempts of the stream's entries, where it is ordered
 -- ARGV  1 group   2 the token known when the entries were read   3 "1" when the stream is private
 --       4 milliseconds for which to remember   then an entry id and its event's id in turn
 -- Returns the number of rows acknowledged, or -1 when the token is another's or gone: then the events are remembered, and
@@ -28,4 +29,5 @@ if #over > 0 then redis.call('ZREM', KEYS[3], unpack(over)) end
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then return -1 end
 local count = redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
 if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], unpack(ids)) end
+if KEYS[5] then redis.call('HDEL', KEYS[5], unpack(ids)) end
 return count

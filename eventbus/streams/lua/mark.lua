@@ -1,6 +1,6 @@
 -- Count the start of entries that were claimed before, so that starts that are lost with their process show.
 --
--- KEYS  1 the stream the entries are in   2 the group's hash
+-- KEYS  1 the stream the entries are in   2 the group's hash, or its owner where it is ordered
 -- ARGV  1 group   2 consumer   3 the token known when the entries were claimed   4… for each
 --       entry its id and the delivery count it was handed over with
 -- Returns the ids that are this consumer's; -1 when the group is another one now

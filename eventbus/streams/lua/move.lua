@@ -1,7 +1,8 @@
 -- Move entries out of a stream into another of the group's streams: to be retried, released or dead-lettered.
 --
--- KEYS  1 the stream the entries are in   2 the group's hash   3 the destination   4 the group's due times
---       5 the group's types
+-- KEYS  1 the stream the entries are in   2 the group's hash, or its owner where it is ordered   3 the destination
+--       4 the group's due times   5 the group's types   6 the group's hash   7 the attempts of the stream's entries, where
+--       it is ordered
 -- ARGV  1 group   2 consumer   3 the token known when the entries were read   4 "1" when the source is private
 --       then for each entry: its id, milliseconds until it is due (-1 where no time is kept), the type and the
 --       version that nobody may have declared ("" and 0 for no such condition), the number of names and values
@@ -21,7 +22,7 @@ local function declared(name, version)
   local known = redis.call('HGET', KEYS[5], name)
   if known and (tonumber(known) or 0) >= version then return true end
   if redis.call('EXISTS', KEYS[5]) == 0 then return true end
-  local facts = redis.call('HMGET', KEYS[2], 'healed', 'lease')
+  local facts = redis.call('HMGET', KEYS[6], 'healed', 'lease')
   return now - (tonumber(facts[1]) or 0) < (tonumber(facts[2]) or 0)
 end
 
@@ -35,6 +36,7 @@ local function move(id, delay, name, version, first, last)
   if delay >= 0 then redis.call('ZADD', KEYS[4], now + delay, copy) end
   redis.call('XACK', KEYS[1], ARGV[1], id)
   if ARGV[4] == '1' then redis.call('XDEL', KEYS[1], id) end
+  if KEYS[7] then redis.call('HDEL', KEYS[7], id) end
   return 1
 end
 

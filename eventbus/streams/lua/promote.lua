@@ -2,7 +2,8 @@
 --
 -- KEYS  1 the parked copies   2 their due times   3 the group's private stream   4 its dead letters   5 its types
 --       6 its hash
--- ARGV  1 group   2 consumer   3 most copies to look at   4 entries this consumer may be given   5 milliseconds after
+-- ARGV  1 group   2 consumer   3 most copies to look at   4 entries this consumer may be given, -1 where it
+--       owns the group: all are promoted, and it alone reads them   5 milliseconds after
 --       its first hop at which a copy is dead-lettered   6 the time as RFC 3339   then each event type this member
 --       knows and its highest version in turn
 -- Returns {copies promoted; milliseconds until the next is due, -1 for none; {{id, {field, value, …}}, …} that this
@@ -67,7 +68,8 @@ local function hop(id, fields, ours)
   local version = tonumber(value(fields, 'dataversion', 1, ours - 1) or 1) or 1
   local known = tonumber(redis.call('HGET', KEYS[5], name) or -1) or 0
   if (mine[name] or -1) >= version then
-    hopping[#hopping + 1] = {id, fields}
+    local known = credit < 0 and ordinary or hopping
+    known[#known + 1] = {id, fields}
   elseif incomplete or (name == '' and value(fields, 'ebrest', ours, #fields)) then
     left[#left + 1] = id
   elseif known < 0 then

@@ -5,6 +5,7 @@
 --       10 its private stream   11 its parked copies   12 their due times   13 its dead letters   14 its members
 --       15 its types   16 its hash   and of the old name   17 the replay   18 its finished events   19 its events in
 --       progress   and of the new name   20 the replay   21 its finished events   22 its events in progress
+--       23… what the old one has where it is ordered
 -- ARGV  1 the old name   2 the new name   3 a new random token   4 milliseconds of a lease, where none is stored
 --       5 "1" to look only and change nothing
 -- Returns {what came of it; {the names of living consumers}; entries pending; entries in the private stream; parked
@@ -92,5 +93,5 @@ redis.call('HDEL', KEYS[16], 'begun', 'begunat')
 redis.call('SADD', KEYS[2], ARGV[2])
 redis.call('SREM', KEYS[2], ARGV[1])
 redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
-for _, i in ipairs({3, 4, 5, 7, 19}) do redis.call('DEL', KEYS[i]) end
+for _, i in ipairs({3, 4, 5, 7, 19, 23, 24, 25, 26}) do redis.call('DEL', KEYS[i]) end
 return {1, {}, 0, 0, 0}

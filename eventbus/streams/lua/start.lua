@@ -1,7 +1,7 @@
 -- Let events start that the group has not finished, each in one place at a time. What it has finished is settled.
 --
--- KEYS  1 the stream the entries are in   2 the group's hash   3 its finished events   4 its events in progress
---       5… every stream in which entries of the group may stand
+-- KEYS  1 the stream the entries are in   2 the group's hash, or its owner where it is ordered   3 its finished events
+--       4 its events in progress   5… every stream in which entries of the group may stand
 -- ARGV  1 group   2 consumer   3 the token known when the entries were read   4 "1" when the stream is private
 --       5 this member's lease in milliseconds   6 marks in progress from which on leftovers are looked for
 --       then an entry id and its event's id in turn

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from eventbus import Batch, ConfigurationError, EventBus, Topic
+from eventbus import Batch, ConfigurationError, Event, EventBus, Topic
 from eventbus.delivery.patterns import order_of, window_of
+from tests.support.entries import subscription
 from tests.support.events import OrderCreated
 
 
@@ -47,6 +48,27 @@ def test_a_window_is_a_day_or_what_was_said():
 def test_a_key_waits_for_its_failed_event_unless_it_was_said_otherwise():
     """And there is no order without."""
     assert (order_of(True), order_of("overtake"), order_of(False)) == ("block", "overtake", None)
+
+
+class Ranked(Event, topic=Topic("ranked", priorities=("high", "normal"))):
+    """An event of a topic with priorities."""
+
+
+@pytest.mark.parametrize(
+    ("spec", "option", "words"),
+    [
+        (OrderCreated, {"batch": Batch()}, "ordered= handles a key's events one at a time, batch= many in one call"),
+        (Ranked, {}, "ordered= and the topic's priorities do not go together"),
+    ],
+    ids=["batches", "priorities"],
+)
+def test_what_goes_together_with_no_order_is_refused(spec, option, words):
+    """When all that is said of the subscription is known."""
+
+    async def handle(event) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=words):
+        subscription(handle, spec=spec, ordered=True, **option)
 
 
 @pytest.mark.parametrize(
