@@ -13,7 +13,7 @@ from rich.console import Console
 
 from eventbus import EventBusError
 from eventbus.streams.embedded import start_embedded
-from services.demo.plan import PLAN, with_targets
+from services.demo.plan import PLAN, Group, with_targets
 from services.demo.screen import LEGEND, LiveScreen, PlainScreen, Screen
 from services.demo.show import Interrupt, Options, Show, Trouble
 
@@ -68,14 +68,16 @@ def sum_up(show: Show, trouble: str | None, screen: Screen) -> int:
         named = ", ".join(f"{event_type} {event_id}" for event_id, event_type in list(missing.items())[:NAMED])
         screen.say(f"missing in {group}: {named}{f' and {len(missing) - NAMED} more' if len(missing) > NAMED else ''}")
     for group, waits in show.waits().items():
-        screen.say(
-            f"{group}: {', '.join(f'{priority} priority {seconds:.2f} s' for priority, seconds in waits.items())} (median, from publish)"
-        )
+        screen.say(f"{group}: {', '.join(_wait(group, priority, seconds) for priority, seconds in waits.items())} (median, from publish)")
     screen.say(f"{totals.events} events, {totals.repeated} deliveries handled more than once")
     screen.say(f"{len(show.replacements)} workers killed while they held entries")
     screen.say(f"({LEGEND})")
     screen.say(str(totals))
     return 1 if trouble or totals.missing else 0
+
+
+def _wait(group: Group, priority: str, seconds: float) -> str:
+    return f"{seconds:.2f} s, to be held for {group.held:g} s" if group.held else f"{priority} priority {seconds:.2f} s"
 
 
 def parse(arguments: Sequence[str] | None) -> Options:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from eventbus.events import NORMAL
 from eventbus.streams import keys
+from services.orders.handlers import REVIEW_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Group:
     topic: str
     types: frozenset[str]
     priorities: tuple[str, ...] = (NORMAL,)
+    held: float = 0.0
+    """Seconds for which its events are held before they are in their topic."""
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -44,8 +47,8 @@ class App:
         return not self.groups
 
 
-def _group(name: str, topic: str, *types: str) -> Group:
-    return Group(name, topic, frozenset(types), ("high", NORMAL) if topic == "orders" else (NORMAL,))
+def _group(name: str, topic: str, *types: str, held: float = 0.0) -> Group:
+    return Group(name, topic, frozenset(types), ("high", NORMAL) if topic == "orders" else (NORMAL,), held)
 
 
 PLAN: tuple[App, ...] = (
@@ -69,6 +72,7 @@ PLAN: tuple[App, ...] = (
             _group("notifications", "shipments", "OrderShipped"),
             _group("notifications", "payments", "PaymentFailed"),
             _group("notifications", "alerts", "TemperatureAlert"),
+            _group("notifications", "reviews", "ReviewWanted", held=REVIEW_AFTER),
         ),
     ),
 )

@@ -112,8 +112,8 @@ class Show:
         return {group: missing for group in self._groups if (missing := self._audit.missing(group))}
 
     def waits(self) -> dict[Group, dict[str, float]]:
-        """How long events took at each priority, of the groups whose topic has any."""
-        return {group: self._meters.waits(group) for group in self._groups if len(group.priorities) > 1}
+        """How long events took at each priority, of the groups whose topic has any, and of those whose events are held."""
+        return {group: self._meters.waits(group) for group in self._groups if len(group.priorities) > 1 or group.held}
 
     def ended_badly(self) -> list[Worker]:
         """Workers that were told to leave and ended with an error."""

@@ -1,8 +1,8 @@
-"""Who is told what. One group over four topics; the services that publish know nothing of it."""
+"""Who is told what. One group over five topics; the services that publish know nothing of it."""
 
 from eventbus import Router
 from services.notifications import post
-from services.orders.events import OrderCreated
+from services.orders.events import OrderCreated, ReviewWanted
 from services.payments.events import PaymentFailed
 from services.sensors.events import TemperatureAlert
 from services.shipping.events import OrderShipped
@@ -20,6 +20,12 @@ async def tell_received(event: OrderCreated) -> None:
 async def tell_shipped(event: OrderShipped) -> None:
     """Tell a customer that the parcel is on its way."""
     await post.send(event.customer_id, f"Your order {event.order_id} is on its way: {event.tracking}")
+
+
+@router.subscribe(ReviewWanted, group="notifications")
+async def ask_for_review(event: ReviewWanted) -> None:
+    """Ask a customer how it was."""
+    await post.send(event.customer_id, f"How do you like what you ordered with {event.order_id}?")
 
 
 @router.subscribe(PaymentFailed, group="notifications")

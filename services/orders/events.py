@@ -27,6 +27,13 @@ class OrderCompleted(OrderEvent):
     tracking: str
 
 
+class ReviewWanted(Event, topic="reviews", key="order_id"):
+    """The customer has had some time with the order: an opinion is welcome."""
+
+    order_id: str
+    customer_id: str
+
+
 class OrderCancelled(OrderEvent):
     """The order will not be carried out."""
 
