@@ -89,7 +89,7 @@ async def test_sigterm_upon_sigterm_loses_nothing_and_counts_no_attempt(one_url,
             match line.split():
                 case ["ended", name]:
                     ended.add(name)
-                case ["started", _, attempt]:
+                case ["started", _, attempt, _]:
                     attempts.add(attempt)
     assert ended == names
     assert attempts == {"1"}
