@@ -126,6 +126,18 @@ class Placement:
         """What the event is known by, so that it is stored once; None where that was not asked for."""
         return event_id if self.idempotency_key is True else self.idempotency_key
 
+    def check_many(self) -> None:
+        """Refuse what can hold for one event only, where many are published.
+
+        Raises:
+            ConfigurationError: A key that all of them would share, so that one of them would be stored.
+        """
+        if isinstance(self.idempotency_key, str):
+            raise ConfigurationError(
+                "publish_many(idempotency_key=…): all events would share this key, and one of them be stored; give True for each "
+                "one's own id, or publish them one by one, each with its key"
+            )
+
     def check_priority(self, topic: Topic) -> None:
         """Refuse a priority that the topic does not have.
 
@@ -155,7 +167,7 @@ def _check_delay(value: object) -> None:
     if not (is_seconds(seconds, zero=True) or is_seconds(-seconds if _is_number(seconds) else None)):
         raise ConfigurationError(f"publish(delay={value!r}): give seconds, or a timedelta")
     if seconds > LONGEST_DELAY.total_seconds():
-        raise ConfigurationError(f"publish(delay={value!r}): nothing is held for more than ten years; give seconds, or a timedelta")
+        raise ConfigurationError(f"publish(delay={value!r}): nothing is held for more than ten years (delay= is seconds, or a timedelta)")
 
 
 def _is_number(value: object) -> bool:
@@ -170,7 +182,7 @@ def _check_moment(value: object) -> None:
     if value.utcoffset() is None:
         raise ConfigurationError(f"publish(at={value!r}): which zone's time is that? Give datetime(…, tzinfo=UTC)")
     if value > datetime.now(UTC) + LONGEST_DELAY:
-        raise ConfigurationError(f"publish(at={value!r}): nothing is held for more than ten years")
+        raise ConfigurationError(f"publish(at={value!r}): nothing is held for more than ten years; give an earlier moment")
 
 
 def _check_key(value: object) -> None:

@@ -127,6 +127,7 @@ class Publisher:
             confirmations = [self._prepare(event, topic, headers, until) for event in batch]
         else:
             placement = Placement(**asked)
+            placement.check_many()
             confirmations = [self._place(event, topic, headers, until, placement) for event in batch]
         self._enqueue(confirmations, durability)
         return _complete(batch, confirmations, await _answers(confirmations))

@@ -1,5 +1,7 @@
 """12. Publishing once, and under ids of one's own: for what must not stand twice, and for what comes from elsewhere."""
 
+from typing import Literal, cast
+
 import pytest
 
 from eventbus import ConfigurationError, EntryIdTooLow, Event, EventBus
@@ -45,6 +47,14 @@ async def test_a_batch_may_be_published_again_as_a_whole():
 
         assert await bus.publish_many(events, idempotency_key=True) == records
         assert await length(bus) == 3
+
+
+async def test_a_batch_has_no_key_in_common():
+    """All but one of its events would be taken for copies of it: refused, and nothing is written."""
+    async with EventBus("embedded://", service="bank") as bus:
+        with pytest.raises(ConfigurationError, match="give True"):
+            await bus.publish_many([PaymentReceived(account="a-1", cents=100)], idempotency_key=cast("Literal[True]", "k"))
+        assert await length(bus) == 0
 
 
 async def test_a_key_is_remembered_for_a_window():

@@ -147,3 +147,11 @@ def test_a_priority_is_one_of_the_topics():
         Placement(priority="urgent").check_priority(levels)
     with pytest.raises(ConfigurationError, match=r"'tasks' has no priorities.*priorities=\('high', 'normal', 'low'\)"):
         Placement(priority="high").check_priority(Topic("tasks"))
+
+
+def test_a_key_is_for_one_event():
+    """Of many under one key one would be stored, and the others lost without a word."""
+    Placement(idempotency_key=True).check_many()
+    Placement(delay=1).check_many()
+    with pytest.raises(ConfigurationError, match=r"publish_many\(idempotency_key=…\).*give True"):
+        Placement(idempotency_key="webhook-77").check_many()
