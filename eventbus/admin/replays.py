@@ -146,6 +146,7 @@ class Replays:
 
     def __init__(self, wire: Caller, group: Group, *, topic: str) -> None:
         self._commands = ReplayCommands(wire, group)
+        self._stream = group.stream
         self._where = f"group {group.name!r} of topic {topic!r}"
         self._topic = topic
 
@@ -186,7 +187,7 @@ class Replays:
         """A replay as it is noted when it begins; its `cursor` is "" where there is nothing to copy."""
         place = await self._commands.place()
         if place is None:
-            raise NotFound(f"there is no topic {self._topic!r} on this server, so nothing to replay")
+            raise NotFound(f"there is no topic {self._topic!r} (stream {self._stream!r}) on this server, so nothing to replay")
         given = self._given(place)
         wanted.check_past(place.newest, place.now)
         check_kept(wanted, place, self._topic)

@@ -91,11 +91,13 @@ def publish(
     type_name: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="The event's type; makes the first argument a topic.")
     ] = None,
-    priority: Annotated[str | None, typer.Option(metavar="NAME", help="One of the priorities that the class's topic declares.")] = None,
+    priority: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One of those that the class's topic declares; needs MODULE:CLASS.")
+    ] = None,
     delay: Annotated[str | None, typer.Option(metavar="SPAN", help="Hold it so long before it is in the topic: 90s, 1h30m.")] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="Hold it until then: 2026-11-21T07:00:00Z.")] = None,
     key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Not stored where a day ago or less something was with this key.")
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Not stored if something was stored with this key within a day.")
     ] = None,
     entry_id: Annotated[str | None, typer.Option(metavar="ID", help="The entry's id, above the last of the topic.")] = None,
     url: Url = None,
@@ -116,6 +118,8 @@ def publish(
     # What is dangerous about the server is said to the services that run on it, not to every call by hand.
     logging.getLogger("eventbus").setLevel(logging.ERROR)
     with reported():
+        if type_name is not None and priority not in (None, NORMAL):
+            raise ConfigurationError("--priority: an event's class says which ones its topic has; publish MODULE:CLASS, without --type")
         event = make_event(what, _input(data), type_name=type_name)
         wait, moment = (None if delay is None else parse_span(delay, "--delay")), (None if at is None else parse_moment(at, "--at"))
         asked = Placing(priority=priority, delay=wait, at=moment, idempotency_key=key, entry_id=entry_id)

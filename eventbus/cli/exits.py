@@ -30,10 +30,10 @@ EPILOG: Final = """\
 \b
 Exit codes:
     0  done
-    1  failed: Redis refused, what is in use cannot be changed, or a worker did not end as asked
+    1  failed: Redis refused, what is in use cannot be changed, a replay lost entries, or a worker did not end as asked
     2  the command line, the settings or the event are wrong; nothing was written
     3  Redis does not answer
-    4  no such topic, group or dead letter
+    4  no such topic, group, dead letter, scheduled event or replay, or nothing of the range is kept
   130  interrupted
 
 Redis is taken from --url, else from EVENTBUS_URL (which keeps a password out of the process list):

@@ -16,6 +16,7 @@ from eventbus.cli.moments import id_or_time, parse_beginning
 from eventbus.cli.options import Output, administered
 from eventbus.cli.render import document, line
 from eventbus.errors import ConfigurationError
+from eventbus.events import NORMAL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,6 +71,9 @@ class Asked:
 async def replay(where: Where, asked: Asked, *, rate: float | None, ahead: int | None, dry_run: bool, yes: bool) -> None:
     """Hand a range of a topic to a group again."""
     async with administered(where.url, where.prefix) as admin:
+        chosen = where.priority or NORMAL
+        if others := [each for each in await admin.priorities(where.topic) if each != chosen]:
+            say(f"only priority {chosen!r} is replayed; the topic has others, too: {', '.join(others)}")
         call = partial(await asked.call(admin, where), rate=rate, ahead=ahead)
         found = await call(dry_run=True) if dry_run or not yes else None
         if found is None or not (dry_run or found.repeated):

@@ -87,7 +87,7 @@ def check_weights(value: object) -> None:
         return
     if not isinstance(value, Mapping) or not value or not all(is_count(each) for each in cast("Mapping[str, object]", value).values()):
         raise ConfigurationError(
-            f"""weights={value!r}: give {{"high": 6, "normal": 3, "low": 1}} for the topic's priorities, or "strict\""""
+            f"""weights={value!r}: give each priority of the topic a whole number from 1, {{"high": 6, "normal": 3}}, or "strict\""""
         )
 
 

@@ -140,11 +140,11 @@ class Promotion:
             await self._find()
             self._look = now + self._interval()
         refusals: list[BackendRefused] = []
-        for each in [each for each in self._watched.values() if each.due <= now]:
+        for stream, each in [(stream, each) for stream, each in self._watched.items() if each.due <= now]:
             try:
                 await self._promote(each)
             except BackendRefused as error:  # of one topic: the others shall not wait for it
-                refusals.append(error)
+                refusals.append(BackendRefused(f"what is due on {stream!r}: {error}", code=error.code))
         if refusals:
             raise refusals[0]
 

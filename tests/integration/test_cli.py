@@ -330,6 +330,14 @@ async def test_an_event_is_published_once_and_under_an_id_by_hand(run, redis_cli
     assert [entry_id for entry_id, _ in await redis_client.xrange("orders")] == ["5-1"]
 
 
+async def test_a_topic_without_its_class_has_no_priorities(run, redis_client):
+    """The message names what to write, since nothing can be declared on the command line."""
+    ended = await run("publish", "orders", "--type", "OrderCreated", "{}", "--priority", "high")
+    assert (ended.code, ended.out) == (2, "")
+    assert "publish MODULE:CLASS, without --type" in ended.err
+    assert await redis_client.keys() == []
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -219,3 +219,13 @@ async def test_what_a_group_owes_is_counted_for_every_priority(redis_url, redis_
         assert value("eventbus_handler_duration_seconds_count", place | {"type": "Task", "priority": "high"}) == 3
         await until(lambda: value("eventbus_topic_length", {"topic": "tasks", "priority": "low"}) is not None)
         assert {name: value("eventbus_group_lag", place | {"priority": name}) for name in LEVELS} == dict.fromkeys(LEVELS, 0)
+
+
+@pytest.mark.usefixtures("group")
+async def test_a_replay_is_of_one_priority_and_names_the_others(run):
+    """Else "replayed 0 entries" would look like the whole topic; a priority that is not there is named by its stream."""
+    result = await run("replay", "tasks", "charge", "--from", "0", "--dry-run", "--priority", "high")
+    assert "only priority 'high' is replayed; the topic has others, too: normal, low" in result.stderr
+    result = await run("replay", "tasks", "charge", "--from", "0", "--dry-run", "--priority", "urgent")
+    assert "there is no topic 'tasks' (stream '{tasks}:p:urgent') on this server" in result.stderr
+    assert result.exit_code == 4

@@ -26,7 +26,7 @@ def test_help_has_examples_and_the_exit_codes(command):
     result = invoke(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"eventbus {command}" in result.output.split("Options:")[0].split("\n", 1)[1]
-    assert "4  no such topic, group or dead letter\n" in result.output
+    assert "4  no such topic, group, dead letter, scheduled event or replay, or nothing of the range is kept\n" in result.output
 
 
 def test_the_first_page_names_every_command():

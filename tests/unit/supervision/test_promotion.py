@@ -158,11 +158,11 @@ async def test_topics_without_anything_scheduled_are_asked_about_in_one_write(de
 
 
 async def test_a_refusal_for_one_topic_does_not_keep_the_others(desk):
-    """It is raised when all had their turn; that topic is looked at again as soon as the loop is started again."""
+    """It is raised when all had their turn, and says which it was; that topic is looked at again as soon as the loop is started again."""
     desk.server.answers = [BackendRefused("a string", code="WRONGTYPE"), [1, -1, 0, [], b"0-0"], NOTHING_DUE]
     desk.promotion.watch("wrong")
     desk.promotion.watch("orders")
-    with pytest.raises(BackendRefused):
+    with pytest.raises(BackendRefused, match="what is due on 'wrong': a string"):
         await desk.promotion.run_once()
     assert desk.promotion.counts.promoted == 1
     await desk.promotion.run_once()
