@@ -18,6 +18,9 @@ from tests.chaos.run import run
 from tests.chaos.scenarios import scenario
 
 SHARE = 0.9
+RIG = "the rig itself"
+"""Who complains where a run did not come to its end."""
+
 LIMIT = 240.0
 """Seconds for one run; reached only by a defect of the rig."""
 
@@ -52,6 +55,8 @@ async def matrix(names: list[str], seeds: list[str], *, jobs: int) -> dict[str, 
         _count(tallies[plant], plants()[plant].checker, seed, found, planted=planted)
         caught = ", ".join(found["complaining"]) or "no checker complains"
         print(f"{plant:<28} seed {seed:<4} {'planted' if planted else 'without':<8} {caught}", flush=True)
+        if RIG in found["complaining"]:
+            print(*found["words"], sep="\n", file=sys.stderr, flush=True)
 
     async with asyncio.TaskGroup() as tasks:
         for seed in seeds:
@@ -81,7 +86,7 @@ async def _apart(plant: str, seed: str, *, planted: bool) -> dict:
         return json.loads(out)
     except (TimeoutError, ValueError) as error:
         said = err.decode()[-2000:] if isinstance(error, ValueError) else ""
-        return {"complaining": ["the rig itself"], "words": [f"{error!r} {said}"]}
+        return {"complaining": [RIG], "words": [f"{error!r} {said}"]}
     finally:
         if process.returncode is None:
             process.terminate()  # it ends what it started
