@@ -71,11 +71,12 @@ class Confirmation(asyncio.Future[Published], Coroutine[Any, Any, Published]):
 
 def stored(confirmation: Confirmation, reply: Sequence[Any]) -> Published:
     """What the script of a special publish answers."""
-    entry_id, event_id, due = reply
+    entry_id, due = reply[0].decode(), reply[2]
+    event_id = reply[1].decode(errors="replace")  # of a key that another hand wrote
     if not due:
-        return Published(event_id.decode(), confirmation.topic, entry_id.decode())
+        return Published(event_id, confirmation.topic, entry_id)
     moment = EPOCH + timedelta(milliseconds=due)  # exact, unlike a float of seconds
-    return Scheduled(event_id.decode(), confirmation.topic, entry_id.decode(), due=moment)
+    return Scheduled(event_id, confirmation.topic, entry_id, due=moment)
 
 
 def refusal(confirmation: Confirmation, reply: BackendRefused) -> BackendRefused:

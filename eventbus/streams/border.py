@@ -38,8 +38,9 @@ _DATABASES: Final = {
     "SELECT is not allowed in cluster mode": "a cluster has database 0 alone: leave the database out of the url",
 }
 
-_IN_SCRIPT: Final = re.compile(r"^(?:ERR )?Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?([A-Z]{3,}) ")
-"""6.2 wraps an error of a command that a script called; later versions pass it on as it is."""
+_IN_SCRIPT: Final = re.compile(r"^(?:ERR )?(?:Error running script .*?)?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?([A-Z]{3,}) ")
+"""6.2 wraps an error of a command that a script called, once more where the script did not catch it; later versions pass it on
+as it is."""
 
 QUOTED: Final = ", with args beginning with"
 """Behind it an answer quotes the arguments of a command that the server does not know: of AUTH the password."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
-from eventbus import BackendUnavailable, EncodeError, EntryIdTooLow, Event, EventBus, PublishIncomplete, Topic
+from eventbus import BackendRefused, BackendUnavailable, EncodeError, EntryIdTooLow, Event, EventBus, PublishIncomplete, Topic
+from eventbus.streams import keys
 from tests.support.events import OrderCreated, orders
 from tests.support.proxy import proxy_to
 
@@ -62,6 +64,49 @@ async def test_of_a_crowd_with_one_key_one_is_stored(redis_url, redis_client):
         )
     assert len(set(told)) == 1
     assert await redis_client.xlen("orders") == 1
+
+
+@pytest.mark.parametrize("asked", [{"idempotency_key": "k"}, {"entry_id": "5-1"}, {"delay": 60}], ids=repr)
+async def test_what_a_demoted_primary_refuses_is_tried_again(redis_server, asked):
+    """As a plain publish is; by its word, which 6.2 wraps."""
+    async with (
+        EventBus(redis_server.url, service="shop") as bus,
+        Redis.from_url(redis_server.url) as client,
+        asyncio.timeout(20),
+    ):
+        await client.replicaof("127.0.0.1", "1")
+        published = asyncio.ensure_future(bus.publish(OrderCreated(order_id="o-1"), **asked))
+        while not bus.runtime.publisher.counts.retries:
+            await asyncio.sleep(0)
+        await client.replicaof("NO", "ONE")
+        assert (await published).topic == "orders"
+
+
+@pytest.mark.parametrize("asked", [{"idempotency_key": "k"}, {"entry_id": "5-1"}, {"delay": 60}], ids=repr)
+async def test_without_memory_it_is_refused_by_that_word(redis_server, asked):
+    """Whatever a publish asks for."""
+    async with EventBus(redis_server.url, service="shop") as bus, Redis.from_url(redis_server.url) as client:
+        await client.config_set("maxmemory", "1")
+        with pytest.raises(BackendRefused) as caught:
+            await bus.publish(OrderCreated(order_id="o-1"), **asked)
+    assert caught.value.code == "OOM"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["abc 12 e", b"\xff 5 \xff", b"1-0 5 \xff", "1-0 " + "9" * 30 + " e", "1-0 999999999999999 e", "1-0 9999999999999 e", "", "x"],
+    ids=range(8),
+)
+async def test_what_another_hand_wrote_under_a_key_costs_nobody_his_publishes(redis_url, redis_client, value):
+    """An answer that could not be read would end the connection that all of them share, at each try again."""
+    await redis_client.set(keys.once("orders", "k"), value)
+    async with EventBus(redis_url, service="shop") as bus:
+        keyed, plain = await asyncio.gather(
+            bus.publish(OrderCreated(order_id="o-1"), idempotency_key="k"), bus.publish(OrderCreated(order_id="o-2"))
+        )
+        assert bus.runtime.publisher.counts.retries == 0
+    assert (keyed.topic, plain.topic) == ("orders", "orders")
+    assert plain.entry_id in [entry_id for entry_id, _ in await redis_client.xrange("orders")]
 
 
 async def test_a_key_is_remembered_for_its_window(redis_url, redis_client):

@@ -20,8 +20,12 @@ if due == 0 then due = now + tonumber(ARGV[5]) end
 local day = 86400000
 
 if key ~= '' then
-  local entry, at, known = string.match(redis.call('GET', KEYS[2]) or '', '^(%S+) (%d+) (.*)$')
-  if entry then return {entry, known, tonumber(at)} end
+  -- What is not of this form another hand wrote. A time that is none, no clock reads.
+  local entry, at, known = string.match(redis.call('GET', KEYS[2]) or '', '^(%d+%-%d+) (%d+) (.+)$')
+  local later = entry and tonumber(at) > now
+  -- What waits, and was cancelled: it had been scheduled with another key before, or with none.
+  local void = not entry or #at > 14 or (later and not redis.call('XRANGE', KEYS[3], entry, entry)[1])
+  if not void then return {entry, known, tonumber(at)} end
 end
 
 local function remember(id, at)
@@ -53,7 +57,9 @@ if due <= now then
   return remember(id, 0)
 end
 
--- Keys of another type are found before anything is written: after the XADD they would leave a copy at each try.
+-- Keys of another type are found before anything is written: after the XADD they would leave a copy at each try, and what
+-- cannot be promoted would wait for ever.
+redis.call('XLEN', KEYS[1])
 redis.call('ZCARD', KEYS[4])
 redis.call('XLEN', KEYS[6])
 local known = redis.call('HGET', KEYS[5], event)
