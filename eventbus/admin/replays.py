@@ -89,9 +89,37 @@ class Standing(Enum):
     """Another range, unfinished."""
 
 
+NAMES: Final = frozenset(
+    (
+        "id",
+        "from",
+        "to",
+        "begin",
+        "until",
+        "cursor",
+        "copied",
+        "pending",
+        "large",
+        "cutfrom",
+        "cutto",
+        "first",
+        "removed",
+        "unread",
+        "begun",
+    )
+)
+"""What is noted of each replay."""
+
+
+def whole(noted: Mapping[str, str]) -> bool:
+    """Whether a replay is noted; what another hand wrote in its place is none."""
+    numbers = (noted.get(name, "") for name in ("copied", "pending", "unread"))
+    return noted.keys() >= NAMES and "".join(noted.values()).isascii() and all(each.isdecimal() for each in numbers)
+
+
 def standing(noted: Mapping[str, str], wanted: Range, *, anew: bool) -> Standing:
     """Choose what to do about the replay that is noted for a group."""
-    if not noted or anew:
+    if not whole(noted) or anew:
         return Standing.NOTHING
     same = (noted["from"], noted["to"]) == (wanted.first, wanted.last or "")
     if noted.get("done"):
@@ -153,7 +181,7 @@ class Replays:
     async def unfinished(self) -> Replayed | None:
         """The replay that was begun and is not done, or None."""
         noted = await self._commands.noted()
-        return read(noted, resumed=True) if noted and not noted.get("done") else None
+        return read(noted, resumed=True) if whole(noted) and not noted.get("done") else None
 
     async def replay(
         self, wanted: Range, pace: Pace, *, anew: bool, dry_run: bool, progress: Callable[[Replayed], None] | None
@@ -179,7 +207,7 @@ class Replays:
     async def resume(self, pace: Pace, *, dry_run: bool, progress: Callable[[Replayed], None] | None) -> Replayed:
         """Go on with the replay that is unfinished, whatever its range is."""
         noted = await self._commands.noted()
-        if not noted or noted.get("done"):
+        if not whole(noted) or noted.get("done"):
             raise NotFound(f"there is no unfinished replay for {self._where}")
         return await self._go_on(noted, pace, dry_run=dry_run, progress=progress, resumed=True)
 

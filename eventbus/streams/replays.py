@@ -12,7 +12,7 @@ from eventbus.streams.clock import server_time
 from eventbus.streams.scripts import run_script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eventbus.streams.group import Group
     from eventbus.streams.scripts import Caller
@@ -151,7 +151,8 @@ class ReplayCommands:
         Returns:
             False where another one stands there by now.
         """
-        arguments = (instead_of, "begun", *(part for pair in facts.items() for part in pair))
+        seen = instead_of.encode(errors="surrogateescape")
+        arguments: Sequence[str | bytes] = (seen, "begun", *(part for pair in facts.items() for part in pair))
         return bool(await run_script(self._wire, "begin_replay", (self.group.replay,), arguments))
 
     async def step(self, replay: str, *, count: int, ahead: int | None) -> Step:
@@ -190,7 +191,11 @@ def _pairs(flat: list[Any]) -> dict[str, Any]:
 
 
 def _texts(flat: list[bytes]) -> dict[str, str]:
-    return {name: value.decode(errors="replace") for name, value in _pairs(flat).items()}
+    """What another hand wrote may be no text, and has to be named again as it is."""
+    return {
+        name.decode(errors="surrogateescape"): value.decode(errors="surrogateescape")
+        for name, value in zip(flat[::2], flat[1::2], strict=True)
+    }
 
 
 def _id(entry: list[Any] | None) -> str | None:

@@ -435,6 +435,17 @@ async def test_at_maxmemory_a_replay_is_refused_and_changes_nothing(own_server):
         assert await copied(raw) == ids(10)
 
 
+@pytest.mark.parametrize("noted", [{"id": "x"}, {"id": b"\xff", "cursor": "5"}, {"done": "1"}], ids=range(3))
+async def test_what_another_hand_noted_is_no_replay(admin, redis_client, noted):
+    """The next one takes its place."""
+    await handled(redis_client, *ids(3))
+    await redis_client.hset(keys.replay("orders", "charge"), mapping=noted)
+    assert await admin.unfinished_replay("orders", "charge") is None
+    with pytest.raises(NotFound, match="no unfinished replay"):
+        await admin.resume_replay("orders", "charge")
+    assert (await admin.replay("orders", "charge", from_="0")).copied == 3
+
+
 # -- whom it is for
 
 

@@ -33,6 +33,8 @@ NOTED = {
     ("noted", "wanted", "anew", "found"),
     [
         ({}, Range("1-0", None), False, Standing.NOTHING),
+        ({"id": "a", "from": "2-0"}, Range("1-0", None), False, Standing.NOTHING),
+        ({**NOTED, "copied": "x"}, Range("2-0", None), False, Standing.NOTHING),
         (NOTED, Range("1-0", None), False, Standing.SAME),
         (NOTED, Range("1-0", "9-0"), False, Standing.OTHER),
         (NOTED, Range("2-0", None), False, Standing.OTHER),
