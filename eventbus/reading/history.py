@@ -46,10 +46,10 @@ class History(Reading[_E_co]):
         """Begin to read: where it ends is found out now.
 
         Raises:
-            LifecycleError: As `__anext__`.
+            LifecycleError: It was closed, or the bus was.
             BackendError: Redis does not answer, or refuses.
         """
-        self._check_open()
+        self._check_begins()
         if not self._marks:
             await self._begin()
         return self

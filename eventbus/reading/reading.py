@@ -159,6 +159,11 @@ class Reading(Generic[_E_co]):
         if self._ended is not None:
             raise StopAsyncIteration
 
+    def _check_begins(self) -> None:
+        """Whoever enters what was closed would read nothing, and not know why."""
+        if self._ended is not None:
+            raise LifecycleError(f"{self._ended or f'the {self._about} was closed'}: open another one")
+
     # -- what is said
 
     def _say_undecodable(self, entry_id: EntryId, error: Exception) -> None:

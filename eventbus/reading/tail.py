@@ -65,11 +65,13 @@ class Tail(Reading[_E_co]):
         """Begin to read: what is "latest" is found out now.
 
         Raises:
-            LifecycleError, BackendRefused: As `__anext__`.
+            LifecycleError: It was closed, or the bus was.
+            BackendRefused: As `__anext__`.
         """
+        self._check_begins()
         while not self._begun:
-            self._check_open()
             await self._surviving(self._begin)
+            self._check_begins()
         return self
 
     async def _turn_page(self) -> bool:

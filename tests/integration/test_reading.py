@@ -292,6 +292,29 @@ async def test_closing_the_bus_ends_a_tail_with_an_error_that_says_so(redis_url,
     assert await connections(redis_client) == 0
 
 
+@pytest.mark.parametrize("read", ["tail", "history"])
+async def test_what_was_closed_cannot_be_entered(bus, read):
+    """Its loop would end at once, as if nothing was there."""
+    reading = getattr(bus, read)(OrderCreated)
+    await reading.aclose()
+    with pytest.raises(LifecycleError, match=rf"the {read} of 'orders' was closed: open another one"):
+        async with reading:
+            pass
+
+
+async def test_a_tail_that_is_closed_while_it_begins_says_so(redis_url, caplog):
+    """To whoever enters it."""
+    async with proxy_to(redis_url) as proxy, EventBus(proxy.url, service="reader") as bus:
+        tail = bus.tail(OrderCreated)
+        proxy.refusing = True
+        entering = asyncio.ensure_future(tail.__aenter__())
+        while "waits for Redis" not in caplog.text:
+            await asyncio.sleep(0)
+        await tail.aclose()
+        with pytest.raises(LifecycleError, match="the tail of 'orders' was closed: open another one"):
+            await entering
+
+
 async def test_closing_the_bus_ends_a_tail_that_waits_for_redis(redis_url):
     """Not after its backoff, and it does not come back."""
     async with proxy_to(redis_url) as proxy:
