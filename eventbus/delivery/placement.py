@@ -115,7 +115,7 @@ class Placement:
     @property
     def wait(self) -> int:
         """Milliseconds that `delay` asks for; 0 for none, and for less than that."""
-        return 0 if self.delay is None else max(0, math.ceil(_seconds(self.delay) * 1000))
+        return 0 if self.delay is None else math.ceil(max(0.0, _seconds(self.delay)) * 1000)
 
     @property
     def moment(self) -> int:
@@ -192,8 +192,11 @@ def _check_key(value: object) -> None:
         size = len(value.encode()) if isinstance(value, str) else 0
     except UnicodeEncodeError:
         raise ConfigurationError("publish(idempotency_key=…): it has lone surrogates in it, which are no text") from None
-    if not size:
-        raise ConfigurationError(f"publish(idempotency_key={value!r}): give a text that is not empty, or True for the event's own id")
+    if not size:  # without the value: keys are made of what tells people apart
+        given = "''" if isinstance(value, str) else f"a value of {type(value).__name__}"
+        raise ConfigurationError(
+            f"publish(idempotency_key=…): {given} is none; give a text that is not empty, or True for the event's own id"
+        )
     if size > MOST_KEY_BYTES:
         raise ConfigurationError(
             f"publish(idempotency_key=…): it is {size} bytes long, and the limit is {MOST_KEY_BYTES}; give a digest of it"
