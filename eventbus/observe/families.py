@@ -108,6 +108,7 @@ OF_JANITOR: Final = (
 OF_PROMOTION: Final = (
     Counted(Family("eventbus_scheduled_promoted_total", "Scheduled events this process put into their topics.", ()), "promoted"),
     Counted(Family("eventbus_scheduled_missing_total", "Scheduled events that were deleted by another hand.", ()), "missing"),
+    Counted(Family("eventbus_scheduled_mended_total", "Scheduled events that had lost their due times.", ()), "mended"),
 )
 
 RECONNECTS: Final = Family("eventbus_reconnects_total", "Times the command connection was made again.", ())

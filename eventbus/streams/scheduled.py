@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from eventbus.delivery.carried import LATEST, number
+from eventbus.errors import ConfigurationError
+from eventbus.events import check_name
+from eventbus.events.envelope import is_attribute
 from eventbus.streams import keys
+from eventbus.streams.group import MEND_BYTES, MEND_PAGE
 from eventbus.streams.scripts import load_script, run_script, script
 from eventbus.streams.wire import pack
 
@@ -74,6 +79,7 @@ class Advanced:
         missing: Due times whose entry was gone.
         unknown: Priorities of due entries that were not among those given.
         woken: The last id of what wakes promoters.
+        lost: Entries are left that have no due time.
     """
 
     promoted: int
@@ -81,6 +87,7 @@ class Advanced:
     missing: int
     unknown: tuple[str, ...]
     woken: str
+    lost: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +134,36 @@ class Schedule:
             count: Most entries to look at.
             size: Bytes after which no more are promoted.
         """
-        names = (*self._keys, keys.scheduled_wake(self._stream), *(keys.level(self._stream, each) for each in priorities))
-        promoted, wait, missing, unknown, woken = await run_script(self._wire, "promote_scheduled", names, (count, size, *priorities))
-        others = tuple(each.decode() for each in unknown)
-        return Advanced(int(promoted), None if wait < 0 else wait / 1000, int(missing), others, woken.decode())
+        names = (*self._keys, keys.scheduled_wake(self._stream), *(self._level(each) for each in priorities))
+        asked: Sequence[str | bytes | int] = (count, size, *(each.encode(errors="surrogateescape") for each in priorities))
+        promoted, wait, missing, unknown, woken, lost = await run_script(self._wire, "promote_scheduled", names, asked)
+        others = tuple(each.decode(errors="surrogateescape") for each in unknown)
+        return Advanced(int(promoted), None if wait < 0 else wait / 1000, int(missing), others, woken.decode(), bool(lost))
+
+    async def mend(self) -> int:
+        """Give entries that have no due time theirs again; returns how many had none. One script for 1,000 entries."""
+        mended, cursor = 0, b""
+        while True:
+            cursor, count = await run_script(self._wire, "mend_scheduled", self._keys, (cursor, MEND_PAGE, MEND_BYTES))
+            mended += int(count)
+            if not cursor:
+                return mended
+
+    def _level(self, priority: str) -> str:
+        """The stream of a priority; the topic's own for what cannot be one's name: another hand wrote it."""
+        try:
+            return keys.level(self._stream, check_name("priority", priority))
+        except ConfigurationError:
+            return self._stream
 
     async def cancel(self, event_id: str) -> bool:
-        """Take an event back; whether it came in time. A read of the entry, then one script."""
+        """Take an event back; whether it came in time. A read of the entry, then one script.
+
+        Raises:
+            ConfigurationError: It is no event's id.
+        """
+        if not is_attribute(event_id):
+            raise ConfigurationError(f"cancel_scheduled({event_id!r}): give the event's id, as its Scheduled has it")
         member = await self._wire.one("HGET", self._keys[2], event_id)
         if member is None:
             return False
@@ -157,13 +187,14 @@ class Schedule:
 
 
 def _plain(member: bytes) -> str:
-    """An id as Redis writes it."""
-    milliseconds, _, number = member.decode().partition("-")
-    return f"{milliseconds}-{int(number)}"
+    """An id as Redis writes it; one before all entries for what is none, which another hand wrote."""
+    milliseconds, _, second = member.partition(b"-")
+    return f"{milliseconds.decode()}-{int(second)}" if milliseconds.isdigit() and second.isdigit() else "0-0"
 
 
 def _row(entry_id: str, fields: Sequence[bytes]) -> ScheduledRow:
     if fields[-BLOCK_LENGTH::2] != [b"ebdue", b"ebpriority", b"ebonce"]:  # written by another hand
         return ScheduledRow(entry_id, 0, "normal", "", fields)
     due, priority, key = fields[1 - BLOCK_LENGTH :: 2]
-    return ScheduledRow(entry_id, int(due), priority.decode(), key.decode(), fields[:-BLOCK_LENGTH])
+    written = (priority.decode(errors="replace"), key.decode(errors="replace"))
+    return ScheduledRow(entry_id, number(due, LATEST) or 0, *written, fields[:-BLOCK_LENGTH])

@@ -13,7 +13,7 @@ import anyio
 
 from eventbus.delivery import Backoff
 from eventbus.errors import BackendError, BackendRefused, ConfigurationError
-from eventbus.events import NORMAL, info, is_text
+from eventbus.events import NORMAL, info
 from eventbus.streams import ANSWER_TIMEOUT, Schedule, Wire, keys, pack
 
 if TYPE_CHECKING:
@@ -43,10 +43,12 @@ class PromotionCounts:
     Attributes:
         promoted: Scheduled events this process promoted.
         missing: Due times it found whose event had been deleted by another hand.
+        mended: Scheduled events without a due time that it gave theirs again.
     """
 
     promoted: int = 0
     missing: int = 0
+    mended: int = 0
 
 
 @dataclass(slots=True)
@@ -109,8 +111,6 @@ class Promotion:
 
     async def cancel(self, event_id: str, topic: str | Topic | type[Event]) -> bool:
         """Take a scheduled event back; see `EventBus.cancel_scheduled`."""
-        if not is_text(event_id):
-            raise ConfigurationError(f"cancel_scheduled({event_id!r}): give the event's id, as its Scheduled has it")
         name = info(topic).topic if isinstance(topic, type) else topic
         if name is None:
             raise ConfigurationError(f"cancel_scheduled(topic={topic!r}): this class names no topic; give the one that it was published to")
@@ -190,6 +190,10 @@ class Promotion:
             self._listening.cancel()
         watched.woken = done.woken
         self._count(done.promoted, done.missing)
+        if done.lost and (mended := await watched.schedule.mend()):
+            self.counts.mended += mended
+            _log.error("%d scheduled events had lost their due times; they have them again", mended)
+            return 0.0
         return done.wait
 
     def _count(self, promoted: int, missing: int) -> None:

@@ -8,7 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from eventbus import BackendRefused, Context, DurabilityNotReached, Event, EventBus, LifecycleError, Replicated, Scheduled, Topic
+from eventbus import (
+    BackendRefused,
+    ConfigurationError,
+    Context,
+    DurabilityNotReached,
+    Event,
+    EventBus,
+    LifecycleError,
+    Replicated,
+    Scheduled,
+    Topic,
+)
 from eventbus.streams import Address, Connections, Schedule, Wire, keys
 from eventbus.supervision import Supervisor
 from tests.support.events import OrderCreated, orders
@@ -261,6 +272,18 @@ async def test_what_is_cancelled_in_time_never_comes(redis_url, redis_client):
         assert (await bus.publish(OrderCreated(order_id="o-2"), idempotency_key="k")).due is None
 
 
+async def test_no_key_remembers_what_was_cancelled(redis_url, redis_client):
+    """Not one either that came with a later publish of the same event: what is published with it would never come."""
+    event = OrderCreated(order_id="o-1")
+    async with EventBus(redis_url, service="shop") as bus:
+        published = await bus.publish(event, delay=FAR)
+        assert await bus.publish(event, delay=FAR, idempotency_key="k") == published
+        assert await bus.publish(OrderCreated(order_id="o-2"), idempotency_key="k") == published
+        assert await bus.cancel_scheduled(published.event_id, topic="orders")
+        assert (await bus.publish(OrderCreated(order_id="o-2"), idempotency_key="k")).due is None
+    assert await redis_client.xlen("orders") == 1
+
+
 async def test_cancelling_comes_too_late_for_what_is_in_its_topic(redis_url, redis_client):
     """It says so; the key still holds."""
     async with EventBus(redis_url, service="shop") as bus:
@@ -269,6 +292,15 @@ async def test_cancelling_comes_too_late_for_what_is_in_its_topic(redis_url, red
         assert not await bus.cancel_scheduled(published.event_id, topic="orders")
         assert await redis_client.exists("{orders}:once:k")
         assert not await bus.cancel_scheduled("never-there", topic="orders")
+
+
+@pytest.mark.parametrize("event_id", ["", "\ud800", 7, None], ids=range(4))
+async def test_what_is_no_event_id_is_refused(redis_url, event_id):
+    """By whichever call."""
+    async with EventBus(redis_url, service="shop") as bus:
+        for call in (bus.cancel_scheduled, bus.admin.cancel_scheduled):
+            with pytest.raises(ConfigurationError, match="give the event's id"):
+                await call(event_id, topic="orders")
 
 
 def test_synchronous_code_schedules_and_cancels(redis_url):
@@ -340,7 +372,13 @@ async def test_without_memory_nothing_is_scheduled_or_promoted_and_nothing_is_lo
 async def test_a_key_of_another_type_is_found_before_anything_is_written(redis_url, redis_client):
     """Else each try would leave a copy."""
     async with EventBus(redis_url, service="shop") as bus:
-        for key in (keys.scheduled_due("orders"), keys.scheduled_ids("orders"), keys.scheduled_wake("orders"), keys.once("orders", "k")):
+        for key in (
+            "orders",
+            keys.scheduled_due("orders"),
+            keys.scheduled_ids("orders"),
+            keys.scheduled_wake("orders"),
+            keys.once("orders", "k"),
+        ):
             await redis_client.set(key, "x") if "once" not in key else await redis_client.lpush(key, "x")
             with pytest.raises(BackendRefused, match="WRONGTYPE"):
                 await bus.publish(OrderCreated(order_id="o-1"), delay=FAR, idempotency_key="k")
@@ -388,6 +426,79 @@ async def test_what_another_hand_wrote_is_promoted_as_it_stands(schedule, redis_
     done = await promote(schedule)
     ((_, fields),) = await redis_client.xrange("orders")
     assert (done.promoted, fields) == (1, {"order_id": "o-1"})
+
+
+@pytest.mark.parametrize("member", ["garbage", "5", "5-x", b"\xff\xfe", "99999999999999999999-0"], ids=range(5))
+async def test_a_due_time_of_what_is_no_entry_keeps_nothing_back(redis_url, redis_client, member):
+    """Another hand wrote it; it goes, and is counted as missing."""
+    await redis_client.zadd(keys.scheduled_due("orders"), {member: 1})
+    async with EventBus(redis_url, service="shop") as bus:
+        await bus.publish(OrderCreated(order_id="o-1"), delay=0.05)
+        await entries(redis_client, "orders", 1)
+        assert bus.runtime.promotion.counts.missing == 1
+    assert await held(redis_client) == EMPTY
+
+
+async def test_a_priority_that_cannot_be_one_is_promoted_into_the_topic_itself(schedule, redis_client):
+    """Not even text: another hand wrote it. It keeps nothing back, and is listed all the same."""
+    for priority in (b"\xff", "a}b", "a:b c"):
+        entry_id = await redis_client.xadd("{orders}:scheduled", {"n": "1", "ebdue": "9" * 30, "ebpriority": priority, "ebonce": b"\xff"})
+        await redis_client.zadd("{orders}:scheduled:due", {entry_id: 1})
+    assert [row.due for row in await schedule.page(skip=0, count=10)] == [0, 0, 0]
+    first = await promote(schedule)
+    assert (first.promoted, len(first.unknown)) == (0, 3)
+    assert (await schedule.promote(["normal", *first.unknown], count=100, size=1 << 20)).promoted == 3
+    assert [fields for _, fields in await redis_client.xrange("orders")] == [{"n": "1"}] * 3
+
+
+async def test_what_a_stream_refuses_waits_and_keeps_no_other_priority_back(redis_url, redis_client):
+    """It is said, stays in its order, and comes when the stream takes it."""
+    async with EventBus(redis_url, service="shop", claim_interval=60) as bus:
+        for number in range(2):
+            await bus.publish(Tasked(name=f"urgent-{number}"), delay=FAR, priority="high")
+        await bus.publish(Tasked(name="b"), delay=FAR)
+        schedule = Schedule(bus.runtime.wire, "tasks")
+        await redis_client.set("{tasks}:p:high", "no stream")
+        await make_due(redis_client, "tasks")
+        assert (await schedule.promote(["high", "normal"], count=100, size=1 << 20)).promoted == 1
+        with pytest.raises(BackendRefused, match="WRONGTYPE") as caught:
+            await schedule.promote(["high", "normal"], count=100, size=1 << 20)
+        assert caught.value.code == "WRONGTYPE"
+        await redis_client.delete("{tasks}:p:high")
+        assert (await schedule.promote(["high", "normal"], count=100, size=1 << 20)).promoted == 2
+    assert ["urgent-0" in fields["data"] for _, fields in await redis_client.xrange("{tasks}:p:high")] == [True, False]
+    assert await held(redis_client, "tasks") == EMPTY
+
+
+async def test_an_entry_with_more_fields_than_a_script_can_write_waits_alone(schedule, redis_url, redis_client):
+    """Another hand wrote it: no publish takes so many."""
+    entry_id = await redis_client.xadd("{orders}:scheduled", {f"n{number}": "x" for number in range(4_000)})
+    await redis_client.zadd("{orders}:scheduled:due", {entry_id: 1})
+    async with EventBus(redis_url, service="shop") as bus:
+        await bus.publish(OrderCreated(order_id="o-1"), delay=0.05)
+        await entries(redis_client, "orders", 1)
+        with pytest.raises(BackendRefused, match="more fields than a script can write"):
+            await promote(schedule)
+    assert (await redis_client.xrange("{orders}:scheduled"))[0][0] == entry_id
+
+
+async def test_due_times_that_are_lost_are_given_again(redis_url, redis_client, caplog):
+    """Each entry knows its own; in their order, and what is not due yet still can be cancelled."""
+    async with EventBus(redis_url, service="shop", claim_interval=0.1) as bus:
+        far = await bus.publish(OrderCreated(order_id="o-0"), delay=FAR)
+        soon = datetime.now(UTC) + timedelta(seconds=0.5)
+        events = orders(1_100)
+        await bus.publish_many(events[550:], at=soon + timedelta(milliseconds=1))
+        await bus.publish_many(events[:550], at=soon)
+        await redis_client.delete("{orders}:scheduled:due", "{orders}:scheduled:ids")
+        found = await entries(redis_client, "orders", 1_100)
+        assert [fields["partitionkey"] for _, fields in found] == [event.order_id for event in events]
+        assert await redis_client.zscore("{orders}:scheduled:due", f"{far.entry_id[:-1]}000000000{far.entry_id[-1]}") == milliseconds(
+            far.due
+        )
+        assert await bus.cancel_scheduled(far.event_id, topic="orders")
+        assert bus.runtime.promotion.counts.mended > 1_000
+    assert "scheduled events had lost their due times" in caplog.text
 
 
 async def test_one_promotion_is_bounded_by_entries_and_bytes(schedule, redis_url, redis_client):

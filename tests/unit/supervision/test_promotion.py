@@ -14,7 +14,7 @@ from eventbus.streams import Address, Connections, keys
 from eventbus.supervision import Promotion
 from tests.support.entries import SETTINGS
 
-NOTHING_DUE = [0, -1, 0, [], b"0-0"]
+NOTHING_DUE = [0, -1, 0, [], b"0-0", 0]
 HOUR = 3_600_000
 
 
@@ -99,7 +99,7 @@ async def desk():
 
 async def test_what_is_heard_while_a_script_is_under_way_is_not_forgotten_for_its_answer(desk):
     """The answer was made before: it says that nothing is due for an hour."""
-    desk.server.answers = [[0, HOUR, 0, [], b"5-0"], [0, HOUR, 0, [], b"5-0"], [0, HOUR, 0, [], b"6-0"]]
+    desk.server.answers = [[0, HOUR, 0, [], b"5-0", 0], [0, HOUR, 0, [], b"5-0", 0], [0, HOUR, 0, [], b"6-0", 0]]
     desk.promotion.watch("orders")
     async with desk.at_work():
         await desk.reader.reading.wait()
@@ -116,7 +116,7 @@ async def test_what_is_heard_while_a_script_is_under_way_is_not_forgotten_for_it
 
 async def test_a_wake_is_waited_for_from_the_id_that_a_script_saw(desk):
     """Never from whatever is the last when the read comes: it would miss what is scheduled between the two."""
-    desk.server.answers = [[0, HOUR, 0, [], b"5-0"]]
+    desk.server.answers = [[0, HOUR, 0, [], b"5-0", 0]]
     desk.promotion.watch("orders")
     async with desk.at_work():
         await desk.reader.reading.wait()
@@ -137,7 +137,7 @@ async def test_a_topic_more_is_waited_for_at_once(desk):
 
 async def test_what_is_due_is_promoted_until_nothing_is(desk):
     """Window after window, without a pause; a priority that was met is known in the next."""
-    desk.server.answers = [[200, 0, 0, [], b"0-0"], [0, 0, 0, [b"high"], b"0-0"], [7, HOUR, 2, [], b"0-0"]]
+    desk.server.answers = [[200, 0, 0, [], b"0-0", 0], [0, 0, 0, [b"high"], b"0-0", 0], [7, HOUR, 2, [], b"0-0", 0]]
     desk.promotion.watch("orders")
     await desk.promotion.run_once()
     assert len(desk.server.scripts) == 3
@@ -159,7 +159,7 @@ async def test_topics_without_anything_scheduled_are_asked_about_in_one_write(de
 
 async def test_a_refusal_for_one_topic_does_not_keep_the_others(desk):
     """It is raised when all had their turn, and says which it was; that topic is looked at again as soon as the loop is started again."""
-    desk.server.answers = [BackendRefused("a string", code="WRONGTYPE"), [1, -1, 0, [], b"0-0"], NOTHING_DUE]
+    desk.server.answers = [BackendRefused("a string", code="WRONGTYPE"), [1, -1, 0, [], b"0-0", 0], NOTHING_DUE]
     desk.promotion.watch("wrong")
     desk.promotion.watch("orders")
     with pytest.raises(BackendRefused, match="what is due on 'wrong': a string"):
