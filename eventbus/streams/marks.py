@@ -99,8 +99,13 @@ class Mark:
         return gap
 
     def _is_another(self, facts: StreamFacts) -> bool:
-        fewer = self.added is not None and facts.added is not None and facts.added < self.added
-        return fewer or facts.last < self.at
+        if facts.last < self.at:
+            return True
+        if self.added is None or facts.added is None:
+            return False
+        # Where all up to here is gone, at least so many are.
+        kept = 0 if facts.edge <= self.at else facts.length
+        return facts.added - kept < self.added
 
     def _behind(self, facts: StreamFacts) -> Gap | None:
         # What was deleted by name further on makes it a number that may be too large; 0 is certain all the same.

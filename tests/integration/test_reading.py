@@ -238,6 +238,21 @@ async def test_a_stream_that_began_anew_is_read_from_its_beginning(bus, redis_cl
     assert "the stream was deleted or flushed after entry" in caplog.text
 
 
+@pytest.mark.parametrize("read", ["tail", "history"])
+async def test_a_stream_that_began_anew_unseen_and_grew_further_is_never_a_negative_number(bus, redis_client, read):
+    """Its ids went on behind the place, as those of a topic do that is deleted, or renamed, and published to."""
+    await bus.publish_many(orders(PAGE + 10))
+    reading = bus.tail(OrderCreated, start="earliest") if read == "tail" else bus.history(OrderCreated)
+    await take(reading, PAGE)
+    await redis_client.rename("orders", "old")
+    await bus.publish_many(orders(PAGE + 10))
+    if read == "tail":
+        assert names(await take(reading, PAGE + 10)) == names(orders(PAGE + 10))
+    else:
+        assert names([event async for event in reading]) == []
+    assert (reading.gaps, reading.missed) == (1, 0)
+
+
 # -- how it ends
 
 

@@ -78,6 +78,14 @@ def test_a_stream_that_began_anew_is_read_from_its_beginning(facts):
     assert mark.look(facts) in (None, Gap(ZERO, (7, 0), 0))
 
 
+def test_a_stream_that_lost_fewer_than_came_up_to_the_place_is_another_one():
+    """Though its ids and its numbers went on behind: it would have missed a number below 0."""
+    mark = Mark((6, 0), known=True, added=6)
+    assert mark.look(stream(first=8, last=13, added=6, length=6)) == Gap((6, 0), (8, 0), None, anew=True)
+    mark = Mark((6, 0), known=True, added=6)
+    assert mark.look(stream(first=8, last=13, added=12, length=6)) is None
+
+
 def test_a_place_that_was_never_there_is_no_sign_of_another_stream():
     """A time that is still to come."""
     mark = Mark((99, 0))
