@@ -38,12 +38,23 @@ async def end_silent(wire: Wire, group: Group, *, lease: float) -> dict[str, Aba
 
     Redis cost:
         Two commands, one an instance, and a script for each that is silent.
+
+    Raises:
+        BackendUnavailable: No answer.
+        BackendRefused: Redis refused it for one of them, and no other was ended.
     """
     ended: dict[str, Abandoned] = {}
+    refusals: list[BackendRefused] = []
     for other in await _silent(wire, group, lease):
-        answer = await abandon_group(wire, other, limit=COUNT_LIMIT + 1, silence=SILENT)
+        try:
+            answer = await abandon_group(wire, other, limit=COUNT_LIMIT + 1, silence=SILENT)
+        except BackendRefused as error:  # of one of them: the others shall not hold back trimming for it
+            refusals.append(error)
+            continue
         if answer.result is Abandoning.ABANDONED:
             ended[other.name] = answer
+    if refusals and not ended:
+        raise refusals[0]
     return ended
 
 

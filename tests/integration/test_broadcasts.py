@@ -9,7 +9,7 @@ import re
 import pytest
 from redis.asyncio import Redis
 
-from eventbus import EventBus, GroupInUse, Reject
+from eventbus import BackendRefused, EventBus, GroupInUse, Reject
 from eventbus.consuming.instance_place import InstanceFetcher
 from eventbus.streams import broadcasts
 from eventbus.testing import running
@@ -32,8 +32,8 @@ def cached(bus, seen, **options):
     return bus
 
 
-def cache_bus(url, seen, *, service="shop", **options):
-    return cached(EventBus(url, service=service, lease=1.0, claim_interval=0.1), seen, **options)
+def cache_bus(url, seen, *, service="shop", lease=1.0, claim_interval=0.1, **options):
+    return cached(EventBus(url, service=service, lease=lease, claim_interval=claim_interval), seen, **options)
 
 
 async def instances(redis, stream="orders"):
@@ -172,6 +172,21 @@ async def test_only_processes_of_the_same_broadcast_are_ended(redis_url, redis_c
     async with running(bus):
         assert await bus.consumers[0].end_silent() == 0
         assert {"cache.mine", "cache.other.1.ab"} <= set(await instances(redis_client))
+
+
+async def test_one_that_cannot_be_ended_keeps_no_other(redis_url, redis_client, monkeypatch):
+    """A key of it is of another type; what is refused is raised once nothing else is left to do."""
+    monkeypatch.setattr(broadcasts, "SILENT", 0.0)
+    bus = cache_bus(redis_url, [], lease=60, claim_interval=60)
+    async with running(bus):
+        for name in ("cache.a", "cache.b"):
+            await redis_client.sadd("{orders}:groups", name)
+            await redis_client.hset(f"{{orders}}:group:{name}", mapping={"token": "t", "served": "1", "broadcast": "cache"})
+        await redis_client.set("{orders}:parked:cache.a", "no stream")
+        assert await bus.consumers[0].end_silent() == 1
+        with pytest.raises(BackendRefused, match="WRONGTYPE"):
+            await bus.consumers[0].end_silent()
+        assert await instances(redis_client) == sorted(["cache.a", bus.consumers[0].subscription.group])
 
 
 async def test_a_process_that_lives_is_not_ended_though_its_heartbeat_is_missing(redis_url, redis_client):
