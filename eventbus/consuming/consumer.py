@@ -115,7 +115,13 @@ class Consumer:
         marks = None
         if subscription.window is not None:
             once = rooms.once(wire, group, name, beside=_levels(subscription))
-            marks = Marks(once, topic=subscription.topic, window=subscription.window, lease=settings.lease)
+            marks = Marks(
+                once,
+                topic=subscription.topic,
+                window=subscription.window,
+                lease=settings.lease,
+                group_of=membership.group_of,
+            )
         gate = (rooms.gate if marks is None else partial(rooms.idempotent_gate, marks=marks))(
             settings=settings,
             commands=entries,

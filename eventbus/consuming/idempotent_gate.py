@@ -48,6 +48,7 @@ class IdempotentGate(Gate):
         self._marks = marks
         self._later = min(LATER, others["settings"].lease / 3)
         self._starting = Asking(self._start)
+        self._asked_for: set[Delivery] = set()
         self._answers: dict[Delivery, Start] = {}
 
     def passes(self, delivery: Delivery, now: float) -> bool:  # noqa: ARG002 - as the gate's
@@ -94,11 +95,13 @@ class IdempotentGate(Gate):
         return (await self._answers_of([delivery]))[delivery]
 
     async def _answers_of(self, deliveries: Collection[Delivery]) -> dict[Delivery, Start]:
+        self._asked_for.update(deliveries)
         try:
             while unknown := [each for each in deliveries if each not in self._answers]:
                 await self._starting.ask_for(unknown)
             return {each: self._answers[each] for each in deliveries}
         finally:
+            self._asked_for.difference_update(deliveries)
             for each in deliveries:
                 self._answers.pop(each, None)
 
@@ -109,7 +112,8 @@ class IdempotentGate(Gate):
                 answers = await self._marks.start(batch, private=private, token=token)
                 if Start.REGROUPED in answers:
                     await self._membership.heal(token)
-                self._answers.update(zip(batch, answers, strict=True))
+                # Whoever was cancelled meanwhile takes no answer; it must not find an old one when it asks again.
+                self._answers.update((each, answer) for each, answer in zip(batch, answers, strict=True) if each in self._asked_for)
 
     def _refused(self, delivery: Delivery, answer: Start) -> Ended:
         if answer is Start.FINISHED:

@@ -10,7 +10,7 @@ from eventbus.errors import DecodeError
 from eventbus.events import Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eventbus.delivery import Delivery
     from eventbus.streams import OnceCommands, Start
@@ -31,13 +31,15 @@ class Marks:
         topic: The topic's name.
         window: Seconds for which what this member finishes is remembered.
         lease: This member's lease in seconds.
+        group_of: As `Membership.group_of`; default: what entries are held under is the group's token.
     """
 
-    def __init__(self, commands: OnceCommands, *, topic: str, window: float, lease: float) -> None:
+    def __init__(self, commands: OnceCommands, *, topic: str, window: float, lease: float, group_of: Callable[[str], str] = str) -> None:
         self._commands = commands
         self._topic = topic
         self._window = window
         self._lease = lease
+        self._group_of = group_of
 
     @property
     def key(self) -> str:
@@ -46,7 +48,7 @@ class Marks:
 
     def name(self, delivery: Delivery) -> str:
         """By what its event is remembered; see `name_of`."""
-        return name_of(delivery, self._topic)
+        return name_of(delivery, self._topic, self._group_of)
 
     async def start(self, batch: Sequence[Delivery], *, private: bool, token: str) -> list[Start]:
         """Ask whether deliveries may start, and mark those that may; as `OnceCommands.start`."""
@@ -60,12 +62,12 @@ class Marks:
         return [(each.entry_id, self.name(each)) for each in batch]
 
 
-def name_of(delivery: Delivery, topic: str) -> str:
+def name_of(delivery: Delivery, topic: str, group_of: Callable[[str], str] = str) -> str:
     """By what an event is remembered: its id, where that is a UUID, as ours are.
 
     Another id is one only together with its source (CloudEvents 1.0, "id"): two producers may count from 1. An entry
     without envelope has none: then its place is it, in the group as it is now, since after a flush ids of entries are
-    used again, by other events.
+    used again, by other events. The group's owner is no part of it: the next one is to know what this one finished.
     """
     begins = delivery.fields[:4]
     if begins[::2] == _BEGINNING and _UUID.fullmatch(begins[-1]):  # nearly every entry: without parsing all of it
@@ -75,7 +77,7 @@ def name_of(delivery: Delivery, topic: str) -> str:
     except DecodeError:  # it will not be run
         envelope = None
     if envelope is None:
-        return f"{topic}/{delivery.origin}/{delivery.token}"
+        return f"{topic}/{delivery.origin}/{group_of(delivery.token)}"
     if _UUID.fullmatch(envelope.id.encode()):
         return envelope.id
     name = f"{envelope.source} {envelope.id}"

@@ -120,6 +120,10 @@ class Membership:
         """Whether what this process holds is all there is of an event: its group was lost, or its entry was cut."""
         return delivery.token != self.token or delivery.cut
 
+    def group_of(self, token: str) -> str:
+        """The group's token, given what something in hand is held under: the same."""
+        return token
+
     async def leave(self, *, busy: bool) -> None:
         """Remove this consumer, if it owes nothing.
 

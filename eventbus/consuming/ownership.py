@@ -168,6 +168,11 @@ class Ownership(Membership):
         del delivery
         return False
 
+    def group_of(self, token: str) -> str:
+        """The group's token, given the epoch that something in hand is held under: all of it is of the last one."""
+        del token
+        return self._owned_under
+
     async def leave(self, *, busy: bool) -> None:
         """Give the group up to one who stands by, unless handlers still run, and remove this consumer where it owes nothing."""
         epoch, self.token = self.token, ""

@@ -61,9 +61,9 @@ class OnceCommands:
             lease: This member's lease in seconds; the group's counts where it is longer.
         """
         group = self.group
-        names = (group.source(private=private), self._fence, group.done, group.doing, *self._streams)
-        flag = "1" if private else "0"
-        arguments = (group.name, self.consumer, token, flag, int(lease * 1000), LEFTOVERS, *_flat(entries))
+        names = (group.source(private=private), self._fence, group.done, group.doing, *self._streams, *self._attempts(private=private))
+        terms = ("1" if private else "0", int(lease * 1000), LEFTOVERS, len(self._streams))
+        arguments = (group.name, self.consumer, token, *terms, *_flat(entries))
         return [Start(code) for code in await run_script(self._wire, "start", names, arguments)]
 
     async def finish(self, entries: Iterable[tuple[bytes, str]], *, private: bool, token: str, window: float) -> int | None:

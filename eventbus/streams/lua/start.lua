@@ -1,10 +1,11 @@
 -- Let events start that the group has not finished, each in one place at a time. What it has finished is settled.
 --
 -- KEYS  1 the stream the entries are in   2 the group's hash, or its owner where it is ordered   3 its finished events
---       4 its events in progress   5… every stream in which entries of the group may stand
+--       4 its events in progress   5… every stream in which entries of the group may stand   then, where it is ordered,
+--       the attempts of the stream's entries
 -- ARGV  1 group   2 consumer   3 the token known when the entries were read   4 "1" when the stream is private
 --       5 this member's lease in milliseconds   6 marks in progress from which on leftovers are looked for
---       then an entry id and its event's id in turn
+--       7 how many streams are named   then an entry id and its event's id in turn
 -- Returns a number for each entry: 1 it may start, and is marked; 2 finished: it was acknowledged; 3 another delivery of
 --       its event is in progress; 4 the group is another one now, and the event not known to be finished
 --
@@ -23,10 +24,11 @@ local patience = 2 * math.max(tonumber(ARGV[5]), tonumber(facts[2]) or 0)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids, names, streams = {}, {}, {}
-for at = 7, #ARGV, 2 do
+for at = 8, #ARGV, 2 do
   ids[#ids + 1], names[#names + 1] = ARGV[at], ARGV[at + 1]
 end
-for i = 5, #KEYS do streams[KEYS[i]] = KEYS[i] end
+for i = 5, 4 + ARGV[7] do streams[KEYS[i]] = KEYS[i] end
+local attempts = 5 + ARGV[7]
 
 local function holds(place)
   local stream, id, consumer = string.match(place, '^(%S+) (%S+) (.+)$')
@@ -62,6 +64,7 @@ if #marks > 0 then redis.call('HSET', KEYS[4], unpack(marks)) end
 if same and #settled > 0 then
   redis.call('XACK', KEYS[1], ARGV[1], unpack(settled))
   if ARGV[4] == '1' then redis.call('XDEL', KEYS[1], unpack(settled)) end
+  if KEYS[attempts] then redis.call('HDEL', KEYS[attempts], unpack(settled)) end
 end
 if #marks > 0 and redis.call('HLEN', KEYS[4]) > tonumber(ARGV[6]) then
   local some = redis.call('HRANDFIELD', KEYS[4], #marks, 'WITHVALUES')

@@ -215,3 +215,56 @@ def test_the_event_of_a_delivery_is_known_by_its_id():
     """Of the mark's names the first is its own."""
     event = OrderCreated(order_id="o-1")
     assert Marks(Server(), topic="orders", window=1, lease=1).name(delivery(event)) == identity(event).id
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_not_kept():
+    """Two ask in one script, the one that did not send it is cancelled: it would be given the old answer when it asks again."""
+    entrance, one, two = Entrance(), fresh(), fresh()
+    entrance.server.open.clear()
+    asking = asyncio.ensure_future(entrance.gate.admit(one))
+    cancelled = asyncio.ensure_future(entrance.gate.admit(two))
+    await entrance.server.asked.wait()
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    entrance.server.open.set()
+    assert await asking is None
+    assert [len(names) for names in entrance.server.calls] == [2]
+    entrance.server.answers[entrance.gate._marks.name(two)] = Start.FINISHED
+    assert (await entrance.gate.admit(two)).ending is Ending.FINISHED
+
+
+@pytest.mark.parametrize("answer", [Start.FINISHED, Start.TWIN])
+async def test_what_may_not_start_leaves_the_batch_and_the_others_start_in_a_moment_in_which_all_may(answer):
+    """All are asked for in one script, with those whose lease is not fresh."""
+    entrance, batch = Entrance(), [fresh(), stale(), fresh(claimed=True)]
+    entrance.server.answers[entrance.gate._marks.name(batch[1])] = answer
+    refused = await entrance.gate.admit_together(batch)
+    assert {each: ended.ending.name for each, ended in refused.items()} == {batch[1]: answer.name}
+    assert sorted(map(str, entrance.server.calls[:-1])) == ["beat", "mark"]
+    assert len(entrance.server.calls[-1]) == 3
+
+
+async def test_a_batch_whose_answer_was_long_on_its_way_is_asked_for_again():
+    entrance, batch = Entrance(), [fresh(), fresh()]
+
+    def long_ago():
+        entrance.server.on_start = None
+        for each in batch:
+            each.confirmed -= LEASE
+
+    entrance.server.on_start = long_ago
+    assert await entrance.gate.admit_together(batch) == {}
+    assert [len(call) if isinstance(call, list) else call for call in entrance.server.calls] == [2, "beat", 2]
+
+
+async def test_a_batch_waits_for_redis_and_what_was_lost_meanwhile_leaves_it():
+    entrance, batch = Entrance(), [fresh(), fresh()]
+    entrance.server.fails = [BackendUnavailable("away")]
+
+    def lost():
+        batch[0].lost = True
+
+    entrance.server.on_start = lost
+    refused = await entrance.gate.admit_together(batch)
+    assert {each: ended.ending for each, ended in refused.items()} == {batch[0]: Ending.LOST}
