@@ -14,6 +14,7 @@ from eventbus.streams import (
     Connections,
     Copy,
     Destination,
+    Group,
     GroupCommands,
     Member,
     OwnedEntryCommands,
@@ -288,6 +289,17 @@ class TestKinds:
         await new.announce(ordering, token=ensured.token)
         with pytest.raises(BackendRefused, match="new"):
             await GroupCommands(bench.wire, KEY, "plain").ensure(MEMBER, start="0")
+
+    async def test_a_group_that_changed_its_kind_in_its_first_lease_is_not_taken_for_one_that_redis_forgot(self, bench):
+        """It began behind what was there: who then loses its ownership, and looks at the group, handles none of that again."""
+        young = Group("orders", "young")
+        await bench.add("1-0", "2-0")
+        plain, owner = GroupCommands(bench.wire, young, "plain"), GroupCommands(bench.wire, young, "owner")
+        await plain.ensure(MEMBER, start="$")
+        ordering = Member("billing", 10.0, {"Known": 1}, b'{"pid":7,"lease":10.0}', ordered=True)
+        ensured = await owner.ensure(ordering, start="$")
+        assert (await owner.ensure(ordering, start="0", lost=ensured.token)).token == ensured.token
+        assert (await owner.mark()).at == (2, 0)
 
 
 async def test_a_reader_without_entries_waits_and_is_woken_by_one(bench, take, entries, redis_url):

@@ -125,6 +125,8 @@ if anew then
 end
 if ordered ~= ARGV[8] then
   if ARGV[8] == '' then redis.call('HDEL', KEYS[3], 'ordered') else redis.call('HSET', KEYS[3], 'ordered', ARGV[8]) end
+  -- Nobody of the other kind lives: who takes part from here on knows this token as the one that the group began with.
+  if begun then redis.call('HSET', KEYS[3], 'begun', token) end
 end
 if topic == 1 and not lost and ARGV[2] ~= '0' then
   redis.call('HSET', KEYS[3], 'begun', token, 'begunat', now)
