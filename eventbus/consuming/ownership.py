@@ -12,6 +12,7 @@ from eventbus.consuming.membership import Membership
 from eventbus.consuming.sweeps import JITTER
 from eventbus.delivery import Health
 from eventbus.events import info
+from eventbus.streams import parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -128,6 +129,10 @@ class Ownership(Membership):
         self._disarm()
         self._end = asyncio.get_running_loop().call_at(sent + self._settings.lease, self.resign, epoch)
 
+    def give_up(self, *deliveries: Delivery) -> None:
+        """They are left to the next owner, who finds them pending: if the group stands, which has to be seen."""
+        self._given_up += [(each, self._owned_under) for each in deliveries]
+
     def resign(self, lost: str) -> None:
         """Give up everything that is held under an epoch, if it is this process's: another may own the group."""
         if not lost or lost != self.token:
@@ -135,7 +140,7 @@ class Ownership(Membership):
         self.token = ""
         self._disarm()
         held = [each for each in self._in_hand if each.token == lost]
-        self._given_up += [(each, self._owned_under) for each in held]
+        self.give_up(*held)
         for delivery in held:
             delivery.lost = True  # all of them, before any that waits could start
         for delivery in held:
@@ -174,13 +179,18 @@ class Ownership(Membership):
         return self._owned_under
 
     async def leave(self, *, busy: bool) -> None:
-        """Give the group up to one who stands by, unless handlers still run, and remove this consumer where it owes nothing."""
+        """Give the group up to one who stands by, unless handlers still run, and remove this consumer where it owes nothing.
+
+        What it leaves to the next owner is written again where the group was lost meanwhile.
+        """
         epoch, self.token = self.token, ""
         self._disarm()
         if epoch and not busy:
             _ = await self._own.release(epoch, silence=self._settings.lease)
         elif epoch:
             _log.warning("%s: handlers still run, so the group is left to the ownership's lease", self._subscription)
+        if self._given_up:
+            await self.heal("")
         _ = await self._own.leave()
 
     def _adopt(self, token: str) -> None:
@@ -208,8 +218,13 @@ class Ownership(Membership):
             orphans = [each for each, token in given_up if token != self.group_token]
             gone = [each for each in orphans if not await self._own.stands(each.entry_id, each.fields, private=each.private)]
             if gone:
-                await self._rescue(gone)
+                await self._rescue(sorted(gone, key=_place))
                 _log.error("%s: %d events that only this process held were written again", self._subscription, len(gone))
         except BaseException:
             self._given_up = given_up + [each for each in self._given_up if each not in given_up]
             raise
+
+
+def _place(delivery: Delivery) -> tuple[bool, tuple[int, int]]:
+    """Where it stood: in the topic, or behind all of that in the private stream."""
+    return delivery.private, parse_id(delivery.entry_id)

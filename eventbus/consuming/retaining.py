@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from eventbus.consuming.lanes import LanesInHand
     from eventbus.consuming.mover import Move
+    from eventbus.consuming.ownership import Ownership
     from eventbus.delivery import Decision, Delivery, Ended
     from eventbus.streams import OwnedEntryCommands
 
@@ -53,7 +54,7 @@ class Retainer(Mover):
     def add(self, delivery: Delivery, ended: Ended, decision: Decision) -> None:
         """Have an outcome written. Returns at once."""
         if decision.outcome is Outcome.RELEASE:
-            self._in_hand.settled(delivery)
+            self._leave(delivery)
         elif decision.outcome is Outcome.RETRY and self._blocks:
             self._lanes.hold(delivery)
             self._failed[delivery] = decision
@@ -93,9 +94,13 @@ class Retainer(Mover):
         delivery.settling = False
         self._counts.retried += 1
         if self._lanes.closed:
-            self._in_hand.settled(delivery)
+            self._leave(delivery)
         else:
             _ = asyncio.get_running_loop().call_later(decision.delay, self._lanes.resume, delivery)
+
+    def _leave(self, delivery: Delivery) -> None:
+        cast("Ownership", self._membership).give_up(delivery)
+        self._in_hand.settled(delivery)
 
     async def _rescue(self, orphans: list[Move]) -> None:
         for each in orphans:

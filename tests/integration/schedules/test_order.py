@@ -652,3 +652,40 @@ async def test_what_is_settled_while_a_walk_is_on_its_way_back_is_not_run_again(
         await until(lambda: seen[-1] == "k1")
         assert bus.consumers[0].counts.lease_lost == 0  # nor taken in hand
     assert seen == ["k0", "k1"]
+
+
+@pytest.mark.parametrize("how", ["flushed", "deleted"])
+async def test_what_a_process_holds_of_a_lost_group_when_it_ends_is_written_again(redis_url, redis_client, how):
+    """What never started, and what was cancelled: left in its place it would be nowhere."""
+    started, lasting = [], asyncio.Event()
+
+    async def handle(event: Step) -> None:
+        started.append(event.name)
+        await lasting.wait()
+
+    bus = ordered(redis_url, handle, lease=60, drain=0.05)
+    async with bus, bus.consuming():
+        await bus.publish_many(steps(3))
+        await until(lambda: len(bus.consumers[0].in_hand) == 3 and started)
+        if how == "flushed":
+            await redis_client.flushall()
+        else:
+            await redis_client.delete(STREAM)
+    assert started == ["k0"]
+    assert [Step.model_validate_json(fields["data"]).name for fields in await copies(redis_client)] == ["k0", "k1", "k2"]
+
+
+async def test_what_a_process_holds_when_it_ends_is_left_in_its_place_where_the_group_stands(redis_url, redis_client):
+    """Pending, for the next owner, and nowhere else."""
+    started, lasting = [], asyncio.Event()
+
+    async def handle(event: Step) -> None:
+        started.append(event.name)
+        await lasting.wait()
+
+    bus = ordered(redis_url, handle, lease=60, drain=0.05)
+    async with bus, bus.consuming():
+        await bus.publish_many(steps(3))
+        await until(lambda: len(bus.consumers[0].in_hand) == 3 and started)
+    assert len(await rows(redis_client)) == 3
+    assert await copies(redis_client) == []
