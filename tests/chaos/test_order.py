@@ -54,7 +54,7 @@ def test_what_was_overtaken_comes_back_without_a_place_but_beside_nothing():
 def test_a_process_that_is_frozen_or_just_woke_may_overlap():
     parts = [run(2, "invoke", t=10), run(2, "fail", t=20.3), once(2, 15, p="w1.1"), once(4, 16, p="w1.1")]
     found = check(parts, faults=paused("w0.1", 11, 20))
-    assert (found.complaints.words, found.overlaps) == ([], 2)
+    assert (found.complaints.words, found.beside_frozen) == ([], 2)
 
 
 def test_one_that_runs_on_when_it_turns_again_was_not_cancelled():

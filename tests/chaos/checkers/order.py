@@ -25,15 +25,15 @@ class OrderVerdict:
     Attributes:
         runs: Runs of handlers.
         keys: Keys they were of, in all groups together.
-        overlaps: Runs that began beside another one of their key in their group, all of them permitted where there is no
-            complaint.
-        inversions: Starts of an event after the start of a later one of its key, likewise.
+        beside_frozen: Runs that began while a frozen process stood in the midst of one of their key, or woke in it. Other
+            overlaps are complaints.
+        inversions: Starts of an event after the start of a later one of its key, permitted to a frozen process alone.
         owners: Times that a group's events began to run in another process than before.
     """
 
     runs: int
     keys: int
-    overlaps: int
+    beside_frozen: int
     inversions: int
     owners: int
     complaints: Complaints
@@ -69,7 +69,7 @@ class Order:
     _latest: dict[tuple[str, str], tuple[tuple[int, int], _Run]] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
     _runs: int = 0
-    _overlaps: int = 0
+    _beside_frozen: int = 0
     _inversions: int = 0
     _changes: int = 0
     _now: float = 0.0
@@ -95,10 +95,11 @@ class Order:
             self._changes += 1
         alive = [each for each in self._open.get(key, ()) if self.troubles.ended(each.process) > run.since]
         for first in alive:
-            self._overlaps += 1
             first.overlapped = first.overlapped or run.since
             if first.process == run.process or not (self._was_frozen(first.process, run.since) or self._was_frozen(run.process, run.since)):
                 self.complaints.add("overlap", f"{_said(key, run)} while {first.process} runs event {first.number} since {first.since:.3f}")
+            else:
+                self._beside_frozen += 1
         self._open[key] = [*alive, run]
 
     def _check_place(self, key: tuple[str, str], run: _Run, place: tuple[int, int]) -> None:
@@ -140,7 +141,7 @@ class Order:
         for key, runs in self._open.items():
             for run in runs:
                 self._check_end(key, run, min(self._now, self.troubles.ended(run.process)))
-        return OrderVerdict(self._runs, len(self._latest), self._overlaps, self._inversions, self._changes, self.complaints)
+        return OrderVerdict(self._runs, len(self._latest), self._beside_frozen, self._inversions, self._changes, self.complaints)
 
 
 def _said(key: tuple[str, str], run: _Run) -> str:
