@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,7 @@ class _Pair:
     asked: bytes = b""
     waits: bool = False
     free_at: float = 0.0
+    late: deque[bytes] = field(default_factory=deque)
 
     def abort(self) -> None:
         for transport in (self.client, self.server):
@@ -56,9 +58,13 @@ class _Pair:
         due = max(self.free_at, loop.time() + self.link.late_by)
         if due > loop.time():
             self.free_at = due  # what comes after a delay must not overtake it
-            loop.call_at(due, self._send, data)
+            self.late.append(data)
+            loop.call_at(due, self._send_late)
         else:
             self._send(data)
+
+    def _send_late(self) -> None:
+        self._send(self.late.popleft())  # timers of one moment may ring in any order
 
     def _send(self, data: bytes) -> None:
         if self.client.is_closing():

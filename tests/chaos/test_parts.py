@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as Silent
 from eventbus.streams import Address
 from tests.chaos.faults import KINDS, Menu, Planner
 from tests.chaos.points import POINTS, deck
-from tests.chaos.proxy import Link
+from tests.chaos.proxy import Link, _Pair
 
 MENU = Menu(60, 3.0, ["w0", "w1", "w2"], ["p0"], dict.fromkeys(KINDS, 3), poison=2)
 
@@ -89,3 +89,26 @@ class TestLink:
         pipe = client.pipeline(transaction=False)
         assert await pipe.set("a", "1").get("a").execute() == [True, b"1"]
         assert asyncio.get_running_loop().time() - began >= 0.09
+
+    async def test_what_comes_at_the_end_of_a_delay_keeps_its_order(self, link):
+        """It waits for the same moment as what was delayed: the timers of one moment may ring in any order."""
+        sent, last = [], asyncio.Event()
+
+        class Client(asyncio.Transport):
+            def write(self, data):
+                sent.append(data)
+                if data == b"99":
+                    last.set()
+
+            def is_closing(self):
+                return False
+
+        pair = _Pair(link, Client())
+        link.late_by = 0.01
+        pair.reply(b"0")
+        link.late_by = 0.0
+        for number in range(1, 100):
+            pair.reply(b"%d" % number)
+        await last.wait()
+        await asyncio.sleep(0)
+        assert [each for each in sent if each] == [b"%d" % number for number in range(100)]
