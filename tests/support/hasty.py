@@ -23,10 +23,12 @@ class HastyExecutors(Executors):
         super().__init__(**rooms)
         self._hasty = cycle((True, True, True, False))
 
-    async def _execute(self, run: Run, delivery: Delivery) -> None:
-        if next(self._hasty):
-            self._finish(delivery, Ended(Ending.HANDLED))
-        await super()._execute(run, delivery)
+    async def _see_through(self, run: Run, delivery: Delivery) -> Ended | None:
+        if not next(self._hasty):
+            return await super()._see_through(run, delivery)
+        self._finish(delivery, Ended(Ending.HANDLED))
+        await super()._see_through(run, delivery)
+        return Ended(Ending.LOST)  # it is settled already
 
 
 class HastyLevelExecutors(HastyExecutors, LevelExecutors):
