@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -14,9 +13,7 @@ from eventbus.consuming.alone import Alone
 from eventbus.consuming.counts import Counts
 from eventbus.consuming.fetcher import STREAMS_READ
 from eventbus.consuming.marks import Marks
-from eventbus.consuming.ordered import tie
 from eventbus.consuming.prefetch import MOST_BYTES, Prefetch
-from eventbus.consuming.rooms import Rooms
 from eventbus.delivery import Decision, Delivery, Ended, Ending, Outcome, Settings, Subscription, Surroundings, decide
 from eventbus.events import NORMAL
 from eventbus.streams import Connections, Group, Wire, keys
@@ -24,9 +21,8 @@ from eventbus.streams import Connections, Group, Wire, keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.levels import Slots
-    from eventbus.consuming.standing import Standing
+    from eventbus.consuming.rooms import Rooms
     from eventbus.consuming.work import Queue
     from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams import Backlog
@@ -55,7 +51,7 @@ class Consumer:
         alone: The process's place for entries at their last allowed start.
         slots: The handlers that it shares with the topic's other priorities; None for handlers of its own.
         observers: Told about each run of a handler.
-        rooms: What it is put together from.
+        rooms: What it is put together from: those of the subscription, as `Rooms.of` chose them.
     """
 
     def __init__(
@@ -73,9 +69,8 @@ class Consumer:
         alone: Alone | None = None,
         slots: Slots | None = None,
         observers: Sequence[Observer] = (),
-        rooms: Rooms | None = None,
+        rooms: Rooms,
     ) -> None:
-        rooms = (rooms or Rooms()).of(subscription)
         priority = subscription.priority or NORMAL
         self.subscription = subscription
         self.counts = counts = Counts()
@@ -86,7 +81,9 @@ class Consumer:
         self.commands = rooms.group(wire, group, name)
         entries = rooms.entries(wire, group, name)
         self._reader = rooms.reader(connections, group, name)
-        work, executors = _handling(rooms, subscription, settings, in_hand, slots)
+        work: Queue[Any] = rooms.work(
+            **_queueing(subscription, settings, slots, lambda: in_hand.credit < STREAMS_READ and len(in_hand) <= len(work))
+        )
         in_hand.queued_in(work)
         self.membership = membership = rooms.membership(subscription, settings, self.commands, in_hand, counts, besides=besides)
         self._intake = intake = rooms.intake(subscription, in_hand, work, counts)
@@ -112,25 +109,26 @@ class Consumer:
             reading_since=lambda: self.fetcher.reading_since,
             taking=taking,
         )
-        marks = None
+        remembering: dict[str, Any] = {}
         if subscription.window is not None:
             once = rooms.once(wire, group, name, beside=_levels(subscription))
-            marks = Marks(
+            remembering["marks"] = Marks(
                 once,
                 topic=subscription.topic,
                 window=subscription.window,
                 lease=settings.lease,
                 group_of=membership.group_of,
             )
-        gate = (rooms.gate if marks is None else partial(rooms.idempotent_gate, marks=marks))(
+        gate = rooms.gate(
             settings=settings,
             commands=entries,
             membership=membership,
             counts=counts,
             alone=alone or Alone(),
             left=self.claimer.hurry,
+            **remembering,
         )
-        self.executors = executors(
+        self.executors = rooms.executors(
             subscription=subscription,
             around=Surroundings(subscription.topic, subscription.label, publish, state, priority),
             work=work,
@@ -148,8 +146,7 @@ class Consumer:
             busy=self.executors.busy,
             waited=self.claimer.waited,
         )
-        settler = rooms.settler if marks is None else partial(rooms.idempotent_settler, marks=marks)
-        self.settler = settler(entries, membership, in_hand, counts)
+        self.settler = rooms.settler(entries, membership, in_hand, counts, **remembering)
         self.promoter = rooms.promoter(
             subscription=subscription,
             settings=settings,
@@ -168,8 +165,6 @@ class Consumer:
             counts=counts,
             parked=self.promoter.parked,
         )
-        if subscription.order:
-            tie(self, recovery)
 
     async def check(self) -> None:
         """Look whether the group can be joined, before any group of the bus is created; see `GroupCommands.check`."""
@@ -290,16 +285,13 @@ class Consumer:
                 return
 
 
-def _handling(
-    rooms: Rooms, subscription: Subscription, settings: Settings, in_hand: InHand, slots: Slots | None
-) -> tuple[Queue[Any], Callable[..., Standing[Any]]]:
-    """Where deliveries wait, and who handles them: one at a time, in turn with the topic's other priorities, or together."""
+def _queueing(subscription: Subscription, settings: Settings, slots: Slots | None, hopeless: Callable[[], bool]) -> dict[str, Any]:
+    """What the queue of deliveries is given: where they wait for a slot, or for company, what tells how long; else nothing."""
     if slots is not None:
-        return rooms.level_work(slots, subscription.priority or NORMAL), rooms.level_executors
-    if subscription.batch is None:
-        return rooms.work(), rooms.executors
-    work = rooms.batch_work(subscription.batch, settings.lease, lambda: in_hand.credit < STREAMS_READ and len(in_hand) <= len(work))
-    return work, rooms.batch_executors
+        return {"slots": slots, "priority": subscription.priority}
+    if subscription.batch is not None:
+        return {"batch": subscription.batch, "lease": settings.lease, "hopeless": hopeless}
+    return {}
 
 
 def _levels(subscription: Subscription) -> list[Group]:

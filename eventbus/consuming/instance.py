@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventbus.consuming.consumer import Consumer
 from eventbus.streams import broadcasts
 
 if TYPE_CHECKING:
-    from eventbus.consuming.rooms import Rooms
-    from eventbus.delivery import Settings, Subscription
     from eventbus.streams.group_admin import Abandoned
 
 _log = logging.getLogger("eventbus.consuming")
@@ -23,10 +20,6 @@ class Instance(Consumer):
     Its dead letters stand under the broadcast's name. At the end it removes its group, with what that still owes: it was
     for this process alone. What dies without that is ended by the other instances.
     """
-
-    def __init__(self, subscription: Subscription, settings: Settings, *, rooms: Rooms, **options: Any) -> None:
-        rooms = replace(rooms, membership=rooms.instance_membership, fetcher=rooms.instance_fetcher)
-        super().__init__(subscription, settings, rooms=rooms, **options)
 
     async def leave(self) -> None:
         """Close the reader and remove the group."""

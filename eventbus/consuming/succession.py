@@ -131,6 +131,7 @@ class OwnedFetcher(Fetcher):
     def __init__(self, **rooms: Any) -> None:
         super().__init__(**rooms)
         self._own, self._owned_reader, self._lanes = rooms["membership"], rooms["reader"], rooms["in_hand"]
+        cast("TakeOver", self._recovery).stopping = self.stopping
 
     def walk_again(self) -> None:
         """Something is pending that nobody holds: take over what is pending before the next read."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from eventbus.consuming import Alone, Consumer, Instance, Rooms, Slots, levels
+from eventbus.consuming import Alone, Rooms, Slots, levels
 from eventbus.delivery import Backoff, Settings, Subscription, Topics
 from eventbus.errors import BackendError, BackendRefused
 from eventbus.publishing import Publisher
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from eventbus.consuming import Consumer
     from eventbus.delivery import Observer, PublishEvent
     from eventbus.streams.embedded import EmbeddedServer
     from eventbus.supervision.loops import Loop
@@ -196,9 +197,9 @@ class Runtime:
     def _consumers(self, subscription: Subscription, shared: Mapping[str, Any]) -> list[Consumer]:
         """One for each priority of a subscription's topic, which share its handlers; else one."""
         slots = Slots.of(subscription) if subscription.priorities else None
-        kind = Instance if subscription.broadcast else Consumer
+        rooms = self.rooms.of(subscription)
         return [
-            kind(
+            rooms.consumer(
                 each,
                 self.settings,
                 connections=self.connections,
@@ -206,7 +207,7 @@ class Runtime:
                 name=self.name,
                 alone=self.alone,
                 slots=slots,
-                rooms=self.rooms,
+                rooms=rooms,
                 **shared,
             )
             for each in levels(subscription)

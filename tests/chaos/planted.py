@@ -36,6 +36,16 @@ def room(name: str, make: Callable[[Any], Any]) -> Callable[[Bus], Bus]:
     return plant
 
 
+def rooms_of(pattern: str, **made: Callable[[Any], Any]) -> Callable[[Bus], Bus]:
+    """A plant that replaces rooms of one pattern by subclasses of them."""
+
+    def plant(bus: Bus) -> Bus:
+        own = getattr(bus.rooms, pattern)
+        return _with_rooms(bus, **{pattern: replace(own, **{name: make(getattr(own, name)) for name, make in made.items()})})
+
+    return plant
+
+
 def _with_rooms(bus: Bus, **rooms: Any) -> Bus:
     return type("PlantedBus", (bus,), {"rooms": replace(bus.rooms, **rooms)})
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from eventbus import BackendRefused, EventBus, GroupInUse, Reject
 from eventbus.consuming.instance_place import InstanceFetcher
+from eventbus.consuming.rooms import BroadcastRooms
 from eventbus.streams import broadcasts
 from eventbus.testing import running
 from tests.support.commands import Command
@@ -34,6 +35,11 @@ def cached(bus, seen, **options):
 
 def cache_bus(url, seen, *, service="shop", lease=1.0, claim_interval=0.1, **options):
     return cached(EventBus(url, service=service, lease=lease, claim_interval=claim_interval), seen, **options)
+
+
+def held_before_reading(url, stop):
+    """A bus whose processes of a broadcast are held before they read."""
+    return planted(url, service="shop", lease=30.0, broadcast=BroadcastRooms(fetcher=before(InstanceFetcher, "run_once", stop)))
 
 
 async def instances(redis, stream="orders"):
@@ -247,7 +253,7 @@ async def test_a_process_that_slept_for_longer_gets_what_is_still_there_when_it_
 async def test_what_a_process_missed_while_its_group_was_gone_is_said_and_counted(redis_url, redis_client, caplog):
     """Nothing held back trimming for it then."""
     stop, seen = Stop(), []
-    bus = cached(planted(redis_url, service="shop", lease=30.0, instance_fetcher=before(InstanceFetcher, "run_once", stop)), seen)
+    bus = cached(held_before_reading(redis_url, stop), seen)
     async with running(bus), EventBus(redis_url, service="shop") as shop:
         await until(lambda: waits(redis_client))
         stop.arm()  # its next read
@@ -275,7 +281,7 @@ async def test_a_group_that_was_lost_before_it_got_anything_goes_on_from_its_sta
     stop, seen = Stop(armed=True), []
     async with EventBus(redis_url, service="shop") as shop:
         await shop.publish(OrderCreated(order_id="before"))
-        bus = cached(planted(redis_url, service="shop", lease=30.0, instance_fetcher=before(InstanceFetcher, "run_once", stop)), seen)
+        bus = cached(held_before_reading(redis_url, stop), seen)
         async with running(bus):
             await stop.reached.wait()
             await remove(redis_client, bus.consumers[0].subscription.group)

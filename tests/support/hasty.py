@@ -10,6 +10,7 @@ from eventbus import EventBus
 from eventbus.consuming import Rooms
 from eventbus.consuming.executors import Executors
 from eventbus.consuming.levels import LevelExecutors
+from eventbus.consuming.rooms import PriorityRooms
 from eventbus.consuming.runs import Run
 from eventbus.delivery import Delivery, Ended, Ending
 from services.ledger import audited
@@ -38,7 +39,7 @@ class HastyLevelExecutors(HastyExecutors, LevelExecutors):
 class HastyBus(EventBus):
     """Put together with the rooms above."""
 
-    rooms = Rooms(executors=HastyExecutors, level_executors=HastyLevelExecutors)
+    rooms = Rooms(executors=HastyExecutors, priorities=PriorityRooms(executors=HastyLevelExecutors))
 
 
 bus = audited(HastyBus(service="payments"))

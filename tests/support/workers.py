@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from eventbus import Batch, BatchContext, Context, Event, EventBus, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.fetcher import Fetcher
 from eventbus.consuming.instance_place import InstanceFetcher
-from eventbus.consuming.ordered import OrderedRooms
+from eventbus.consuming.rooms import BroadcastRooms, OrderedRooms
 from eventbus.consuming.succession import OwnedFetcher
 from tests.support.tasks import Task
 
@@ -182,8 +181,10 @@ class TellingOwnedFetcher(TellingFetcher, OwnedFetcher):
 
 
 class WorkerBus(EventBus):
-    rooms = replace(
-        Rooms(), fetcher=TellingFetcher, instance_fetcher=TellingInstanceFetcher, ordered=OrderedRooms(fetcher=TellingOwnedFetcher)
+    rooms = Rooms(
+        fetcher=TellingFetcher,
+        broadcast=BroadcastRooms(fetcher=TellingInstanceFetcher),
+        ordered=OrderedRooms(fetcher=TellingOwnedFetcher),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from eventbus import Batch, BatchContext
 from eventbus.consuming.standing import HANDLED
 from tests.chaos.patterns.pattern import Pattern
-from tests.chaos.planted import Plant, room
+from tests.chaos.planted import Plant, rooms_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ class Batches(Pattern):
     """The plain checkers hold: each event of a batch is accounted for as if it had been alone."""
 
     options: ClassVar = {"batch": Batch(max_size=16, max_wait=0.05), "concurrency": AT_A_TIME}
-    plants: ClassVar = {"failed event acknowledged with its batch": Plant("accounting", room("batch_executors", _acks_all))}
+    plants: ClassVar = {"failed event acknowledged with its batch": Plant("accounting", rooms_of("batches", executors=_acks_all))}
     scenarios: ClassVar = {"failed event acknowledged with its batch": _failures}
 
     def setup(self, setup: Setup) -> Setup:

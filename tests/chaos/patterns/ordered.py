@@ -10,7 +10,7 @@ from tests.chaos.checkers.order import Order
 from tests.chaos.faults import Fault
 from tests.chaos.load import BACKOFF, ODDS, STREAM, Load, Times, make
 from tests.chaos.patterns.pattern import Pattern
-from tests.chaos.planted import Plant
+from tests.chaos.planted import Plant, rooms_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -96,17 +96,6 @@ class _Counted(Effects):
 
 
 # -- bugs
-
-
-def _with_ordered(**rooms: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A plant that replaces rooms of ordered groups by subclasses of them."""
-
-    def plant(bus: Any) -> Any:
-        ordered = bus.rooms.ordered
-        ordered = replace(ordered, **{name: make(getattr(ordered, name)) for name, make in rooms.items()})
-        return type("PlantedBus", (bus,), {"rooms": replace(bus.rooms, ordered=ordered)})
-
-    return plant
 
 
 def _any_epoch(base: Any) -> Any:
@@ -222,9 +211,9 @@ def _deaths(scenarios: Scenarios) -> Run:
 
 
 Ordered.plants = {
-    "epoch not checked": Plant("lease safety", _with_ordered(entries=_any_epoch, membership=_never_resigns)),
-    "lanes ignore the key": Plant("order", _with_ordered(work=_no_lanes)),
-    "reads before it took over": Plant("order", _with_ordered(recovery=_reads_first)),
+    "epoch not checked": Plant("lease safety", rooms_of("ordered", entries=_any_epoch, membership=_never_resigns)),
+    "lanes ignore the key": Plant("order", rooms_of("ordered", work=_no_lanes)),
+    "reads before it took over": Plant("order", rooms_of("ordered", recovery=_reads_first)),
 }
 Ordered.scenarios = {
     "epoch not checked": _pauses,

@@ -12,7 +12,7 @@ from eventbus.streams import Destination, Moved, keys
 from tests.chaos.load import STREAM, Times
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.patterns.shares import Shares
-from tests.chaos.planted import Plant, room
+from tests.chaos.planted import Plant, room, rooms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +71,7 @@ class Priorities(Pattern):
     options: ClassVar[Mapping[str, Any]] = {"topic": TOPIC}
     streams: ClassVar[Sequence[str]] = tuple(keys.level(STREAM, name) for name in WEIGHTS)
     plants: ClassVar[Mapping[str, Plant]] = {
-        "low starves": Plant(NAME, room("level_work", _strict)),
+        "low starves": Plant(NAME, rooms_of("priorities", work=_strict)),
         "retry at another priority": Plant(NAME, room("entries", _retry_at_normal)),
     }
     scenarios: ClassVar[Mapping[str, Callable[[Scenarios], Order]]] = {

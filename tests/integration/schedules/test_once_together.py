@@ -11,8 +11,8 @@ import pytest
 
 from eventbus import Batch, BatchContext, Context, Event, EventBus, Flat, Retry
 from eventbus.consuming import Rooms
-from eventbus.consuming.ordered import OrderedRooms
 from eventbus.consuming.retaining import EagerIdempotentSettler
+from eventbus.consuming.rooms import IdempotentRooms, OrderedRooms
 from eventbus.streams import OnceCommands, OwnedOnceCommands, keys
 from tests.support.held import Stop, before, planted
 from tests.support.proxy import proxy_to
@@ -286,7 +286,7 @@ class TestOrder:
         async def new(event: Step) -> None:
             second.append(event.name)
 
-        former = ordered(redis_url, old, idempotent_settler=before(EagerIdempotentSettler, "run_once", stop))
+        former = ordered(redis_url, old, idempotent=IdempotentRooms(settler=before(EagerIdempotentSettler, "run_once", stop)))
         next_ = ordered(redis_url, new)
         async with former, former.consuming():
             await until(lambda: owned(redis_client))
@@ -321,7 +321,7 @@ class TestOrder:
             second.append(event.name)
 
         settling = Stop(armed=True)
-        former = ordered(redis_url, old, idempotent_settler=before(EagerIdempotentSettler, "run_once", settling))
+        former = ordered(redis_url, old, idempotent=IdempotentRooms(settler=before(EagerIdempotentSettler, "run_once", settling)))
         next_ = ordered(redis_url, new, once=before(OwnedOnceCommands, "start", asked))
         async with former, former.consuming():
             await until(lambda: owned(redis_client))
@@ -351,7 +351,7 @@ class TestOrder:
         async def new(event: Plain) -> None:
             second.append(event.name)
 
-        former = plain(redis_url, old, idempotent_settler=before(EagerIdempotentSettler, "run_once", settling))
+        former = plain(redis_url, old, idempotent=IdempotentRooms(settler=before(EagerIdempotentSettler, "run_once", settling)))
         next_ = plain(redis_url, new, once=before(OwnedOnceCommands, "start", asked))
         async with former, former.consuming():
             await until(lambda: owned(redis_client))

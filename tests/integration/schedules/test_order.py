@@ -11,8 +11,8 @@ import pytest
 from eventbus import BackendRefused, ConfigurationError, Context, EventBus, Reject, Retry, RetryLater
 from eventbus.consuming import Rooms
 from eventbus.consuming.lanes import BEHIND
-from eventbus.consuming.ordered import OrderedRooms
 from eventbus.consuming.retaining import EagerSettler, Retainer
+from eventbus.consuming.rooms import OrderedRooms
 from eventbus.consuming.succession import OwnedFetcher, TakeOver
 from eventbus.delivery import Health
 from eventbus.observe.health import readiness
