@@ -13,19 +13,13 @@ from eventbus.delivery.observer import Handled, Observer
 from eventbus.delivery.outcome import CRASHES, UNHANDLED, Decision, Ended, Ending, Outcome, Reason, carry, decide, hop, raised
 from eventbus.delivery.patterns import Batch, Order, Weights
 from eventbus.delivery.placement import NOTHING, OnceKey, Placement, Placing, Span, placing
+from eventbus.delivery.policy import Policy
 from eventbus.delivery.published import PUBLISH_TIMEOUT, Published, PublishEvent, Scheduled
 from eventbus.delivery.resolution import Ready, refuse_early, resolve, type_of
 from eventbus.delivery.retry import Exponential, Retry, exponential
 from eventbus.delivery.settings import Settings, check_arguments
 from eventbus.delivery.settings import resolve as resolve_settings
-from eventbus.delivery.subscription import (
-    Declaration,
-    Declarations,
-    Policy,
-    Route,
-    Subscription,
-    compile_subscriptions,
-)
+from eventbus.delivery.subscription import Declaration, Declarations, Route, Subscription, compile_subscriptions
 from eventbus.delivery.topics import Topics
 
 __all__ = [
