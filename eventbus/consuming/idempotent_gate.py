@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.consuming.asking import Asking
 from eventbus.consuming.gate import PAGE, Gate
+from eventbus.consuming.pieces import in_pieces
 from eventbus.delivery import Ended, Ending, type_of
 from eventbus.errors import RetryLater
 from eventbus.streams import Start
@@ -106,14 +107,12 @@ class IdempotentGate(Gate):
                 self._answers.pop(each, None)
 
     async def _start(self, asking: list[Delivery]) -> None:
-        for private, token in {(each.private, each.token) for each in asking}:
-            kind = [each for each in asking if (each.private, each.token) == (private, token)]
-            for batch in (kind[at : at + PAGE] for at in range(0, len(kind), PAGE)):
-                answers = await self._marks.start(batch, private=private, token=token)
-                if Start.REGROUPED in answers:
-                    await self._membership.heal(token)
-                # Whoever was cancelled meanwhile takes no answer; it must not find an old one when it asks again.
-                self._answers.update((each, answer) for each, answer in zip(batch, answers, strict=True) if each in self._asked_for)
+        for (private, token), batch in in_pieces(asking, PAGE):
+            answers = await self._marks.start(batch, private=private, token=token)
+            if Start.REGROUPED in answers:
+                await self._membership.heal(token)
+            # Whoever was cancelled meanwhile takes no answer; it must not find an old one when it asks again.
+            self._answers.update((each, answer) for each, answer in zip(batch, answers, strict=True) if each in self._asked_for)
 
     def _refused(self, delivery: Delivery, answer: Start) -> Ended:
         if answer is Start.FINISHED:

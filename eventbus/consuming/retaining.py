@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from eventbus.consuming.idempotent_settler import IdempotentSettler
 from eventbus.consuming.mover import MOST, Mover
+from eventbus.consuming.pieces import in_pieces
 from eventbus.consuming.settler import ENOUGH, Settler
 from eventbus.delivery import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from eventbus.consuming.lanes import LanesInHand
     from eventbus.consuming.mover import Move
     from eventbus.consuming.ownership import Ownership
@@ -80,7 +78,7 @@ class Retainer(Mover):
         await super().flush()
 
     async def _count_attempts(self) -> None:
-        for (private, token), failed in _batches(self._failed):
+        for (private, token), failed in in_pieces(self._failed, MOST):
             attempts = [(each.entry_id, self._failed[each].carried.attempts, each.count) for each in failed]
             kept = await cast("OwnedEntryCommands", self._commands).count_attempts(attempts, private=private, token=token)
             if kept is None:
@@ -105,11 +103,3 @@ class Retainer(Mover):
     async def _rescue(self, orphans: list[Move]) -> None:
         for each in orphans:
             self._lose(each)
-
-
-def _batches(failed: Iterable[Delivery]) -> list[tuple[tuple[bool, str], list[Delivery]]]:
-    """Split by stream and epoch, and into pieces that one script takes."""
-    kinds: dict[tuple[bool, str], list[Delivery]] = defaultdict(list)
-    for delivery in failed:
-        kinds[delivery.private, delivery.token].append(delivery)
-    return [(kind, all_[at : at + MOST]) for kind, all_ in kinds.items() for at in range(0, len(all_), MOST)]

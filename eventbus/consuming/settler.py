@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from eventbus.consuming.pieces import in_pieces
 from eventbus.errors import BackendRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from eventbus.consuming.counts import Counts
     from eventbus.consuming.in_hand import InHand
     from eventbus.consuming.membership import Membership
@@ -80,7 +78,7 @@ class Settler:
             BackendError: What is unanswered is kept and sent by the next pass.
         """
         refusal: BackendRefused | None = None
-        for (private, token), batch in _batches(self._unanswered):
+        for (private, token), batch in in_pieces(self._unanswered, ENOUGH):
             try:
                 await self._acknowledge(batch, private=private, token=token)
             except BackendRefused as error:  # what is wrong with one stream's key is no matter of the other's
@@ -129,11 +127,3 @@ class Settler:
         if not self._unanswered:
             self._work.clear()
             self._answered.set()
-
-
-def _batches(deliveries: Iterable[Delivery]) -> list[tuple[tuple[bool, str], list[Delivery]]]:
-    """Split by stream and token, and into pieces that one script takes."""
-    kinds: dict[tuple[bool, str], list[Delivery]] = defaultdict(list)
-    for delivery in deliveries:
-        kinds[delivery.private, delivery.token].append(delivery)
-    return [(kind, all_[at : at + ENOUGH]) for kind, all_ in kinds.items() for at in range(0, len(all_), ENOUGH)]
