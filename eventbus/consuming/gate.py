@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
-from eventbus.consuming.asking import Asking
+from eventbus.consuming.question import Question
 from eventbus.delivery import CRASHES, Backoff, Ended, Ending, type_of
 from eventbus.errors import BackendError
 
@@ -74,7 +74,7 @@ class Gate:
         self._counts = counts
         self._alone = alone
         self._left = left
-        self._confirming = Asking(self._ask)
+        self._confirming = Question(self._ask)
         self._aside: set[Delivery] = set()
 
     def passes(self, delivery: Delivery, now: float) -> bool:

@@ -7,9 +7,9 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from eventbus.consuming.asking import Asking
 from eventbus.consuming.gate import PAGE, Gate
 from eventbus.consuming.pieces import in_pieces
+from eventbus.consuming.question import Question
 from eventbus.delivery import Ended, Ending, type_of
 from eventbus.errors import RetryLater
 from eventbus.streams import Start
@@ -48,7 +48,7 @@ class IdempotentGate(Gate):
         super().__init__(**others)
         self._marks = marks
         self._later = min(LATER, others["settings"].lease / 3)
-        self._starting = Asking(self._start)
+        self._starting = Question(self._start)
         self._asked_for: set[Delivery] = set()
         self._answers: dict[Delivery, Start] = {}
 

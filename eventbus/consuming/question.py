@@ -1,4 +1,4 @@
-"""Asks Redis about many deliveries in one go."""
+"""A question that is put to Redis about many deliveries in one go."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from eventbus.delivery import Delivery
 
 
-class Asking:
-    """One question for all deliveries that wait at that moment; those that come meanwhile wait for the next.
+class Question:
+    """One for all deliveries that wait at that moment; those that come meanwhile wait for the next.
 
     Args:
         ask: Asks about them, and keeps what was answered. It may raise: then nothing is known of any of them.
