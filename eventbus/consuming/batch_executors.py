@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from eventbus.consuming.batch_work import Together
+from eventbus.consuming.batch_work import Deliveries
 from eventbus.consuming.runs import forget_cancellation
 from eventbus.consuming.standing import HANDLED, Standing
 from eventbus.delivery import BatchContext, Delivery, Ended, Ending, Ready, raised, refuse_early, resolve
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("eventbus.consuming")
 
 
-class BatchExecutors(Standing[Together]):
+class BatchExecutors(Standing[Deliveries]):
     """Run handlers that take lists, at most `concurrency` lists at a time.
 
     Guarantees:
@@ -36,18 +36,18 @@ class BatchExecutors(Standing[Together]):
         for nothing. The success of one whose lease was lost meanwhile acks, its failure changes nothing.
     """
 
-    def _ender(self, finish: Callable[[Delivery, Ended], None]) -> Callable[[Together, Ended], None]:
-        def end(batch: Together, ended: Ended) -> None:
+    def _ender(self, finish: Callable[[Delivery, Ended], None]) -> Callable[[Deliveries, Ended], None]:
+        def end(batch: Deliveries, ended: Ended) -> None:
             for delivery in [*batch]:
                 finish(delivery, ended)
                 del batch[delivery]
 
         return end
 
-    def _left(self, given: Together) -> Iterable[Delivery]:
+    def _left(self, given: Deliveries) -> Iterable[Delivery]:
         return given
 
-    def _is_lost(self, given: Together, delivery: Delivery) -> bool:
+    def _is_lost(self, given: Deliveries, delivery: Delivery) -> bool:
         return delivery in given and all(each.lost for each in given)
 
     @cached_property
@@ -55,12 +55,12 @@ class BatchExecutors(Standing[Together]):
         """Of the one handler; see `compile_subscriptions`."""
         return next(iter(self._subscription.routes.values()))
 
-    def _see_through(self, run: Run[Together], batch: Together) -> Coroutine[Any, Any, Ended | None]:
+    def _see_through(self, run: Run[Deliveries], batch: Deliveries) -> Coroutine[Any, Any, Ended | None]:
         now = self._now()
         late = [each for each in batch if not self._gate.passes(each, now)]
         return self._wait_at_gate(run, batch, late) if late else self._handle(run, batch)
 
-    async def _wait_at_gate(self, run: Run[Together], batch: Together, late: list[Delivery]) -> Ended | None:
+    async def _wait_at_gate(self, run: Run[Deliveries], batch: Deliveries, late: list[Delivery]) -> Ended | None:
         try:
             for delivery in late:
                 if (refused := refuse_early(self._subscription, delivery.fields)) is not None:
@@ -72,7 +72,7 @@ class BatchExecutors(Standing[Together]):
             for delivery in late:
                 self._gate.leave(delivery)
 
-    async def _admit(self, run: Run[Together], batch: Together) -> Ended | None:
+    async def _admit(self, run: Run[Deliveries], batch: Deliveries) -> Ended | None:
         refused = await self._unless_asked(run, self._gate.admit_together(batch))
         if isinstance(refused, Ended):
             return refused
@@ -80,7 +80,7 @@ class BatchExecutors(Standing[Together]):
             self._leave(batch, delivery, ended)
         return None
 
-    async def _handle(self, run: Run[Together], batch: Together) -> Ended | None:
+    async def _handle(self, run: Run[Deliveries], batch: Deliveries) -> Ended | None:
         """Call the handler; None, since each event has an ending of its own."""
         parts = self._decode(batch)
         if not parts:
@@ -105,7 +105,7 @@ class BatchExecutors(Standing[Together]):
             self._end_part(run, batch, delivery, ready, run.asked or context.failures.get(delivery, ended))
         return None
 
-    def _decode(self, batch: Together) -> dict[Delivery, Ready]:
+    def _decode(self, batch: Deliveries) -> dict[Delivery, Ready]:
         """The events; what is none leaves the batch."""
         parts: dict[Delivery, Ready] = {}
         with _nothing_collected():
@@ -117,18 +117,18 @@ class BatchExecutors(Standing[Together]):
                     self._leave(batch, delivery, found)
         return parts
 
-    def _end_part(self, run: Run[Together], batch: Together, delivery: Delivery, ready: Ready, ended: Ended) -> None:
+    def _end_part(self, run: Run[Deliveries], batch: Deliveries, delivery: Delivery, ready: Ready, ended: Ended) -> None:
         if ended is not HANDLED:
             ended = replace(ended, type=ready.type)
         if self._observers:
             self._tell(ready.type, run.since, ready.envelope, ended)
         self._leave(batch, delivery, ended)
 
-    def _leave(self, batch: Together, delivery: Delivery, ended: Ended) -> None:
+    def _leave(self, batch: Deliveries, delivery: Delivery, ended: Ended) -> None:
         self._finish(delivery, ended)
         del batch[delivery]
 
-    def _raised(self, error: BaseException, run: Run[Together], context: BatchContext) -> Ended:
+    def _raised(self, error: BaseException, run: Run[Deliveries], context: BatchContext) -> Ended:
         ended = raised(error, "")
         if ended.ending is Ending.RAISED:
             about = {"eventbus": {"topic": context.topic, "group": context.group}}

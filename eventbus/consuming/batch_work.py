@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from eventbus.delivery import Batch, Delivery
 
-Together: TypeAlias = "dict[Delivery, None]"
+Deliveries: TypeAlias = "dict[Delivery, None]"
 """What is left of a batch, in order: what leaves it goes its own way."""
 
 SHARE: Final = 1 / 3
 """Part of the lease that a batch waits for company at most: what was read for it still starts without asking anybody then."""
 
 
-class BatchWork(Queue[Together]):
+class BatchWork(Queue[Deliveries]):
     """A queue that gives away batches: full ones at once, others when their first has waited long enough.
 
     What waits for company waits here, and can be taken out at any time. An entry at its last allowed start is a batch of its
@@ -50,7 +50,7 @@ class BatchWork(Queue[Together]):
         super().put_first(deliveries)
         self._set_timer()
 
-    def pop(self) -> Together | None:
+    def pop(self) -> Deliveries | None:
         """Take the first batch, if one is complete."""
         if not self._complete():
             return None
@@ -71,9 +71,9 @@ class BatchWork(Queue[Together]):
         self._set_timer(anew=True)
         return never_started
 
-    def _take(self) -> Together:
+    def _take(self) -> Deliveries:
         waiting = self._waiting
-        batch: Together = {waiting.popleft(): None}
+        batch: Deliveries = {waiting.popleft(): None}
         if is_last(next(iter(batch))):
             return batch
         while waiting and len(batch) < self._size and not is_last(waiting[0]):
