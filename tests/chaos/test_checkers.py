@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.checkers import Accounting, Effects, Explained, LeaseSafety, Liveness, TotalQueue
 from tests.chaos.checkers.due import CANCELLED, Due
-from tests.chaos.checkers.once import Once
+from tests.chaos.checkers.published_once import PublishedOnce
 from tests.chaos.history import History, faults_of, records_of
 from tests.chaos.patterns.priorities import level
 from tests.chaos.patterns.shares import Shares
@@ -555,9 +555,9 @@ class TestDue:
         assert kinds(self.check(publish(2), run(2, "invoke", t=50))) == {"nothing"}
 
 
-class TestOnce:
+class TestPublishedOnce:
     def check(self, *parts):
-        return verdict(Once(), *parts)
+        return verdict(PublishedOnce(), *parts)
 
     def test_passes_one_entry_however_often_it_was_published(self):
         found = self.check(publish(0, again=2), run(0, "invoke", t=1), run(0, "invoke", t=2))

@@ -8,10 +8,10 @@ from tests.chaos.patterns.batches import Batches
 from tests.chaos.patterns.broadcast import Broadcast
 from tests.chaos.patterns.delays import Delays
 from tests.chaos.patterns.idempotent import Idempotent
-from tests.chaos.patterns.once import PublishingOnce
 from tests.chaos.patterns.ordered import Ordered
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.patterns.priorities import Priorities
+from tests.chaos.patterns.publishing_once import PublishingOnce
 from tests.chaos.patterns.replay import Replay
 
 PATTERNS: Final[dict[str, Pattern]] = {

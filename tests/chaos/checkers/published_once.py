@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class OnceVerdict:
+class PublishedOnceVerdict:
     """What came out.
 
     Attributes:
@@ -27,7 +27,7 @@ class OnceVerdict:
 
 
 @dataclass(slots=True)
-class Once:
+class PublishedOnce:
     """Check that all deliveries of an event, and all confirmations of it, name one entry."""
 
     complaints: Complaints = field(default_factory=Complaints)
@@ -56,8 +56,8 @@ class Once:
         elif known != digest(entry):
             self.complaints.add("twice", f"event {number} {how} entry {entry}, and was another entry before")
 
-    def verdict(self) -> OnceVerdict:
+    def verdict(self) -> PublishedOnceVerdict:
         """Say what came out."""
         if self._published and not self._again:
             self.complaints.add("not tried", "no publish had to be tried again: nothing is shown")
-        return OnceVerdict(self._published, self._again, self.complaints)
+        return PublishedOnceVerdict(self._published, self._again, self.complaints)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tests.chaos.attack import Attack
-from tests.chaos.checkers.once import Once
+from tests.chaos.checkers.published_once import PublishedOnce
 from tests.chaos.faults import Fault
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.planted import Plant
@@ -53,8 +53,8 @@ class PublishingOnce(Pattern):
     """Idempotent publishes."""
 
     plants: ClassVar[Mapping[str, Plant]] = {
-        "key left out": Plant("once", _no_key),
-        "key of the try": Plant("once", _key_of_the_try),
+        "key left out": Plant("published once", _no_key),
+        "key of the try": Plant("published once", _key_of_the_try),
     }
     scenarios: ClassVar[Mapping[str, Callable[[Scenarios], Order]]] = {
         "key left out": _lost_replies,
@@ -71,4 +71,4 @@ class PublishingOnce(Pattern):
             await Attack(rig, [Fault(1.0, "drop", (places[number % len(places)],), detail="specversion")]).run(time.monotonic())
 
     def checkers(self, troubles: Troubles, terms: Terms, plain: dict[str, Checker]) -> dict[str, Checker]:
-        return {**plain, "once": Once()}
+        return {**plain, "published once": PublishedOnce()}
