@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from eventbus.consuming.fetcher import Fetcher
 from eventbus.consuming.membership import Membership
-from eventbus.streams import ZERO, Mark, parse_id, written_id
+from eventbus.streams import ZERO, Bookmark, parse_id, written_id
 
 if TYPE_CHECKING:
     from eventbus.streams import Batch, Ensured, Gap
@@ -26,24 +26,24 @@ class InstanceMembership(Membership):
 
     def __init__(self, *rooms: Any, **options: Any) -> None:
         super().__init__(*rooms, **options)
-        self._mark = Mark(ZERO)
+        self._bookmark = Bookmark(ZERO)
 
     async def join(self) -> None:
         """Create the group, and learn where it begins; as `Membership.join`."""
         await super().join()
-        self._mark = await self._commands.mark()
+        self._bookmark = await self._commands.bookmark()
 
     async def heal(self, lost: str) -> None:
         """Make the group anew where this process was, and say what it missed; as `Membership.heal`."""
         before = self.token
         await super().heal(lost)
-        if self.token != before and (gap := self._mark.look(await self._commands.facts())):
+        if self.token != before and (gap := self._bookmark.look(await self._commands.facts())):
             self._say_missed(gap)
 
     def read(self, batch: Batch) -> None:
         """Entries of the topic were read."""
         if batch.entries:
-            self._mark.passed(parse_id(batch.entries[-1][0]), len(batch.entries))
+            self._bookmark.passed(parse_id(batch.entries[-1][0]), len(batch.entries))
 
     async def _say_new(self, ensured: Ensured) -> None:
         """It is new at every start; what it begins with was chosen."""
@@ -51,7 +51,7 @@ class InstanceMembership(Membership):
             await super()._say_new(ensured)
 
     def _restart(self) -> str:
-        return written_id(self._mark.at)
+        return written_id(self._bookmark.at)
 
     def _say_missed(self, gap: Gap) -> None:
         self._counts.missed += gap.missed or 0

@@ -8,7 +8,7 @@ from eventbus.errors import BackendError
 from eventbus.events import Event
 from eventbus.reading.places import range_of
 from eventbus.reading.reading import Reading
-from eventbus.streams import Gap, Mark, Range, id_after, id_before
+from eventbus.streams import Bookmark, Gap, Range, id_after, id_before
 
 if TYPE_CHECKING:
     from typing import Self
@@ -50,13 +50,13 @@ class History(Reading[_E_co]):
             BackendError: Redis does not answer, or refuses.
         """
         self._check_begins()
-        if not self._marks:
+        if not self._bookmarks:
             await self._begin()
         return self
 
     async def _turn_page(self) -> bool:
         try:
-            if not self._marks:
+            if not self._bookmarks:
                 await self._begin()
             if self._complete:
                 return False
@@ -74,13 +74,13 @@ class History(Reading[_E_co]):
         # To the end as it is now: a busy topic would be read for ever.
         self._ranges = [Range(first, min(last, each.last)) for each in facts]
         self._oldest = [max(first, id_after(each.edge)) for each in facts]
-        self._marks = [Mark(id_after(each.last) if self._reverse else id_before(first)) for each in self._ranges]
+        self._bookmarks = [Bookmark(id_after(each.last) if self._reverse else id_before(first)) for each in self._ranges]
         if not self._reverse:
-            for mark, each in zip(self._marks, facts, strict=True):
-                mark.begin(each)
+            for bookmark, each in zip(self._bookmarks, facts, strict=True):
+                bookmark.begin(each)
 
     async def _read(self) -> None:
-        ranges = list(map(self._left, self._marks, self._ranges))
+        ranges = list(map(self._left, self._bookmarks, self._ranges))
         pages = await self._reader.pages(ranges, newest=self._reverse)
         look = self._look_back if self._reverse else self._look
         gaps = [gap for index, page in enumerate(pages) if (gap := look(index, page.facts))]
@@ -90,16 +90,16 @@ class History(Reading[_E_co]):
             self._take(pages, newest=self._reverse)
         self._complete = not self._waiting or not any(page.more for page in pages)
 
-    def _left(self, mark: Mark, whole: Range) -> Range:
-        return Range(whole.first, id_before(mark.at)) if self._reverse else Range(id_after(mark.at), whole.last)
+    def _left(self, bookmark: Bookmark, whole: Range) -> Range:
+        return Range(whole.first, id_before(bookmark.at)) if self._reverse else Range(id_after(bookmark.at), whole.last)
 
     def _look(self, index: int, facts: StreamFacts) -> Gap | None:
-        mark, last = self._marks[index], self._ranges[index].last
-        return mark.look(facts) if mark.at < last else None
+        bookmark, last = self._bookmarks[index], self._ranges[index].last
+        return bookmark.look(facts) if bookmark.at < last else None
 
     def _look_back(self, index: int, facts: StreamFacts) -> Gap | None:
         """What is gone is what would have come at the end; said once, as soon as it is seen."""
-        oldest, at = self._oldest[index], self._marks[index].at
+        oldest, at = self._oldest[index], self._bookmarks[index].at
         if facts.edge < oldest or at <= oldest:
             return None
         self._oldest[index] = id_after(facts.edge)

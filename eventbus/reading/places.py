@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from eventbus.errors import ConfigurationError
-from eventbus.streams import END, ZERO, EntryId, Mark, Range, id_before, parse_id, written_id
+from eventbus.streams import END, ZERO, Bookmark, EntryId, Range, id_before, parse_id, written_id
 from eventbus.streams.entry_ids import LARGEST
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOKS: Final = "an entry id such as '1763709419123-0', both numbers below 2^64, or a datetime with its zone"
 
 
-def start_of(start: object, priorities: Sequence[str]) -> list[Mark] | None:
+def start_of(start: object, priorities: Sequence[str]) -> list[Bookmark] | None:
     """Where to begin in the stream of each priority; None for "latest", which is to be asked for.
 
     Raises:
@@ -30,31 +30,31 @@ def start_of(start: object, priorities: Sequence[str]) -> list[Mark] | None:
     if start == "latest":
         return None
     if start == "earliest":
-        return [Mark(ZERO) for _ in priorities]
+        return [Bookmark(ZERO) for _ in priorities]
     if isinstance(start, datetime):
-        return [Mark(id_before((_milliseconds("start", start), 0))) for _ in priorities]
+        return [Bookmark(id_before((_milliseconds("start", start), 0))) for _ in priorities]
     if isinstance(start, str) and _is_id(start):
         # The place of one priority says nothing about the others: they may have ended before it.
-        return [Mark(parse_id(start), known=len(priorities) == 1) for _ in priorities]
+        return [Bookmark(parse_id(start), known=len(priorities) == 1) for _ in priorities]
     if isinstance(start, str) and (found := _places(start, priorities)) is not None:
         return found
     raise ConfigurationError(f"start={start!r}: give 'latest', 'earliest', {_LOOKS}, or what `place` was")
 
 
-def place_of(marks: Sequence[Mark], priorities: Sequence[str]) -> str:
-    """What `start_of` makes these marks of again: an entry id, or one for each priority."""
-    if len(marks) == 1:
-        return written_id(marks[0].at)
-    return ",".join(f"{name}={written_id(mark.at)}" for name, mark in zip(priorities, marks, strict=True))
+def place_of(bookmarks: Sequence[Bookmark], priorities: Sequence[str]) -> str:
+    """What `start_of` makes these bookmarks of again: an entry id, or one for each priority."""
+    if len(bookmarks) == 1:
+        return written_id(bookmarks[0].at)
+    return ",".join(f"{name}={written_id(bookmark.at)}" for name, bookmark in zip(priorities, bookmarks, strict=True))
 
 
-def _places(start: str, priorities: Sequence[str]) -> list[Mark] | None:
+def _places(start: str, priorities: Sequence[str]) -> list[Bookmark] | None:
     pairs = [part.rpartition("=") for part in start.split(",")]
     if len(pairs) != len(priorities) or any(name != mine for (name, _, _), mine in zip(pairs, priorities, strict=True)):
         return None
     if not all(_is_id(written) for _, _, written in pairs):
         return None
-    return [Mark(at, known=at != ZERO) for at in (parse_id(written) for _, _, written in pairs)]
+    return [Bookmark(at, known=at != ZERO) for at in (parse_id(written) for _, _, written in pairs)]
 
 
 def range_of(begin: object, end: object) -> Range:

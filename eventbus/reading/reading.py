@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from eventbus.errors import DecodeError, LifecycleError
 from eventbus.events import NORMAL, Event
-from eventbus.streams import EntryId, Mark, StreamReader, keys, written_id
+from eventbus.streams import Bookmark, EntryId, StreamReader, keys, written_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Reading(Generic[_E_co]):
         self._reader = StreamReader(connections, [keys.level(stream, each) for each in self._priorities])
         self._selection = selection
         self._about = f"{type(self).__name__.lower()} of {topic.name!r}"
-        self._marks: list[Mark] = []
+        self._bookmarks: list[Bookmark] = []
         self._waiting: deque[tuple[EntryId, int, list[bytes]]] = deque()
         self._busy = False
         self._ended: str | None = None
@@ -104,7 +104,7 @@ class Reading(Generic[_E_co]):
         """The next event of what is waiting."""
         while self._waiting:
             entry_id, index, fields = self._waiting.popleft()
-            self._marks[index].passed(entry_id)
+            self._bookmarks[index].passed(entry_id)
             try:
                 found = self._selection.read(fields)
             except Exception as error:  # noqa: BLE001 - one entry must not end the reading; its text may show values

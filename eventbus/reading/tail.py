@@ -12,7 +12,7 @@ from eventbus.errors import BackendError, BackendRefused
 from eventbus.events import Event
 from eventbus.reading.places import place_of, start_of
 from eventbus.reading.reading import Reading
-from eventbus.streams import UNFIT, Mark, Range, id_after
+from eventbus.streams import UNFIT, Bookmark, Range, id_after
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -59,7 +59,7 @@ class Tail(Reading[_E_co]):
 
         An entry id; for a topic with priorities one for each of them. "" where it has not begun.
         """
-        return place_of(self._marks, self._priorities) if self._begun else ""
+        return place_of(self._bookmarks, self._priorities) if self._begun else ""
 
     async def __aenter__(self) -> Self:
         """Begin to read: what is "latest" is found out now.
@@ -83,22 +83,22 @@ class Tail(Reading[_E_co]):
         facts = await self._reader.facts()
         if self._start is None:
             # A concrete id, once: `$` would mean another moment at every read.
-            self._marks = [Mark(each.last, known=True, added=each.added) for each in facts]
+            self._bookmarks = [Bookmark(each.last, known=True, added=each.added) for each in facts]
         else:
-            self._marks = self._start
-            for mark, each in zip(self._marks, facts, strict=True):
-                if not mark.known:
-                    mark.begin(each)
+            self._bookmarks = self._start
+            for bookmark, each in zip(self._bookmarks, facts, strict=True):
+                if not bookmark.known:
+                    bookmark.begin(each)
         self._begun = True
 
     async def _read(self) -> None:
         if self._all is not None:
-            for mark, page in zip(self._marks, self._all, strict=True):
-                mark.at_end(page.facts)
-            await self._reader.wait([mark.at for mark in self._marks])
+            for bookmark, page in zip(self._bookmarks, self._all, strict=True):
+                bookmark.at_end(page.facts)
+            await self._reader.wait([bookmark.at for bookmark in self._bookmarks])
             self._all = None
-        pages = await self._reader.pages([Range(id_after(mark.at)) for mark in self._marks])
-        gaps = [gap for mark, page in zip(self._marks, pages, strict=True) if (gap := mark.look(page.facts))]
+        pages = await self._reader.pages([Range(id_after(bookmark.at)) for bookmark in self._bookmarks])
+        gaps = [gap for bookmark, page in zip(self._bookmarks, pages, strict=True) if (gap := bookmark.look(page.facts))]
         for gap in gaps:
             self._say_gap(gap)
         if not any(gap.anew for gap in gaps):  # else it was read after an id that means nothing any more

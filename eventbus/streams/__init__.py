@@ -2,6 +2,7 @@
 
 from eventbus.streams import broadcasts, keys
 from eventbus.streams.address import Address
+from eventbus.streams.bookmarks import Bookmark, Gap, StreamFacts
 from eventbus.streams.clock import server_time
 from eventbus.streams.connections import Connections
 from eventbus.streams.entries import (
@@ -18,7 +19,6 @@ from eventbus.streams.entries import (
 from eventbus.streams.entry_ids import ZERO, EntryId, id_after, id_before, parse_id, written_id
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.levels import known_levels, note_levels
-from eventbus.streams.marks import Gap, Mark, StreamFacts
 from eventbus.streams.once import OnceCommands, Start
 from eventbus.streams.ownership import ANOTHER_READING, OwnedEntryCommands, OwnedGroupCommands, OwnedOnceCommands, OwnedReader, TakenOver
 from eventbus.streams.packing import MOST_VALUES
@@ -44,6 +44,7 @@ __all__ = [
     "Backlog",
     "Batch",
     "Beaten",
+    "Bookmark",
     "Claimed",
     "Connections",
     "Copy",
@@ -56,7 +57,6 @@ __all__ = [
     "GroupCommands",
     "GroupReader",
     "HandedOver",
-    "Mark",
     "Member",
     "Moved",
     "OnceCommands",

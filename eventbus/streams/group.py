@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.errors import BackendRefused
 from eventbus.streams import keys
+from eventbus.streams.bookmarks import Bookmark, StreamFacts
 from eventbus.streams.entry_ids import parse_id
-from eventbus.streams.marks import Mark, StreamFacts
 from eventbus.streams.ranges import read_facts
 from eventbus.streams.scripts import run_script
 
@@ -257,11 +257,11 @@ class GroupCommands:
         names = (group.stream, group.private, group.members)
         return int(await run_script(self._wire, "leave", names, (group.name, self.consumer)))
 
-    async def mark(self) -> Mark:
+    async def bookmark(self) -> Bookmark:
         """The group's place on the topic: what it was given. One XINFO and one script."""
         at = parse_id((await self._row(self.group.stream))[b"last-delivered-id"])
         facts = await self.facts()
-        return Mark(at, known=True, added=facts.added if at == facts.last else None)
+        return Bookmark(at, known=True, added=facts.added if at == facts.last else None)
 
     async def facts(self) -> StreamFacts:
         """What the topic's stream says about itself. One script."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from eventbus.streams.bookmarks import StreamFacts
 from eventbus.streams.entry_ids import LARGEST, ZERO, EntryId, parse_id, written_id
-from eventbus.streams.marks import StreamFacts
 from eventbus.streams.scripts import run_script
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from eventbus.streams.wire import Wire, pack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventbus.streams.bookmarks import StreamFacts
     from eventbus.streams.connections import Connections
     from eventbus.streams.entry_ids import EntryId
-    from eventbus.streams.marks import StreamFacts
     from eventbus.streams.ranges import Page, Range
 
 

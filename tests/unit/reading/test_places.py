@@ -8,7 +8,7 @@ import pytest
 
 from eventbus import ConfigurationError
 from eventbus.reading.places import place_of, range_of, start_of
-from eventbus.streams import END, ZERO, Mark, Range
+from eventbus.streams import END, ZERO, Bookmark, Range
 from eventbus.streams.entry_ids import LARGEST
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -19,34 +19,38 @@ ONE, THREE = ("normal",), ("high", "normal", "low")
 def test_latest_is_to_be_asked_for_and_earliest_is_before_everything():
     """An id that nobody has to look up."""
     assert start_of("latest", ONE) is None
-    assert start_of("earliest", ONE) == [Mark(ZERO)]
+    assert start_of("earliest", ONE) == [Bookmark(ZERO)]
 
 
 def test_an_id_is_read_on_after_and_a_time_from_on():
     """The id has been there, the time may be still to come."""
-    assert start_of("1700-5", ONE) == [Mark((1700, 5), known=True)]
-    assert start_of("1700", ONE) == [Mark((1700, 0), known=True)]
-    assert start_of(NOON, ONE) == [Mark((NOON_MS - 1, LARGEST))]
-    assert start_of(datetime(1960, 1, 1, tzinfo=UTC), ONE) == [Mark(ZERO)]
+    assert start_of("1700-5", ONE) == [Bookmark((1700, 5), known=True)]
+    assert start_of("1700", ONE) == [Bookmark((1700, 0), known=True)]
+    assert start_of(NOON, ONE) == [Bookmark((NOON_MS - 1, LARGEST))]
+    assert start_of(datetime(1960, 1, 1, tzinfo=UTC), ONE) == [Bookmark(ZERO)]
 
 
 def test_a_time_in_any_zone_is_one_moment():
     """Parts of a millisecond are rounded up: from that moment on."""
     there = NOON.astimezone(timezone(timedelta(hours=5)))
-    assert start_of(there + timedelta(microseconds=1), ONE) == [Mark((NOON_MS, LARGEST))]
+    assert start_of(there + timedelta(microseconds=1), ONE) == [Bookmark((NOON_MS, LARGEST))]
 
 
 def test_a_place_comes_back_as_it_was():
     """One id, or one for each priority."""
-    marks = [Mark((1, 2)), Mark((3, 4)), Mark(ZERO)]
-    assert place_of(marks[:1], ONE) == "1-2"
-    assert place_of(marks, THREE) == "high=1-2,normal=3-4,low=0-0"
-    assert [(mark.at, mark.known) for mark in start_of(place_of(marks, THREE), THREE)] == [((1, 2), True), ((3, 4), True), (ZERO, False)]
+    bookmarks = [Bookmark((1, 2)), Bookmark((3, 4)), Bookmark(ZERO)]
+    assert place_of(bookmarks[:1], ONE) == "1-2"
+    assert place_of(bookmarks, THREE) == "high=1-2,normal=3-4,low=0-0"
+    assert [(bookmark.at, bookmark.known) for bookmark in start_of(place_of(bookmarks, THREE), THREE)] == [
+        ((1, 2), True),
+        ((3, 4), True),
+        (ZERO, False),
+    ]
 
 
 def test_an_id_says_nothing_about_the_end_of_other_priorities():
     """Their streams may have ended before it."""
-    assert start_of("1700-5", THREE) == [Mark((1700, 5))] * 3
+    assert start_of("1700-5", THREE) == [Bookmark((1700, 5))] * 3
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Gap:
 
 
 @dataclass(slots=True)
-class Mark:
+class Bookmark:
     """A place in one stream, for who reads without a group.
 
     Attributes:
