@@ -111,9 +111,9 @@ class Consumer:
         )
         remembering: dict[str, Any] = {}
         if subscription.window is not None:
-            once = rooms.once(wire, group, name, beside=_levels(subscription))
+            commands = rooms.marks(wire, group, name, beside=_levels(subscription))
             remembering["marks"] = Marks(
-                once,
+                commands,
                 topic=subscription.topic,
                 window=subscription.window,
                 lease=settings.lease,

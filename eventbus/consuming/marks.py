@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventbus.delivery import Delivery
-    from eventbus.streams import OnceCommands, Start
+    from eventbus.streams import MarkCommands, Start
 
 LONGEST: Final = 256
 """Characters of an event's id up to which it is kept as it is; of longer ones, which others may write, a hash."""
@@ -34,7 +34,7 @@ class Marks:
         group_of: As `Membership.group_of`; default: what entries are held under is the group's token.
     """
 
-    def __init__(self, commands: OnceCommands, *, topic: str, window: float, lease: float, group_of: Callable[[str], str] = str) -> None:
+    def __init__(self, commands: MarkCommands, *, topic: str, window: float, lease: float, group_of: Callable[[str], str] = str) -> None:
         self._commands = commands
         self._topic = topic
         self._window = window
@@ -51,11 +51,11 @@ class Marks:
         return name_of(delivery, self._topic, self._group_of)
 
     async def start(self, batch: Sequence[Delivery], *, private: bool, token: str) -> list[Start]:
-        """Ask whether deliveries may start, and mark those that may; as `OnceCommands.start`."""
+        """Ask whether deliveries may start, and mark those that may; as `MarkCommands.start`."""
         return await self._commands.start(self._named(batch), private=private, token=token, lease=self._lease)
 
     async def finish(self, batch: Sequence[Delivery], *, private: bool, token: str) -> int | None:
-        """Acknowledge deliveries and remember their events; as `OnceCommands.finish`."""
+        """Acknowledge deliveries and remember their events; as `MarkCommands.finish`."""
         return await self._commands.finish(self._named(batch), private=private, token=token, window=self._window)
 
     def _named(self, batch: Sequence[Delivery]) -> list[tuple[bytes, str]]:

@@ -38,10 +38,10 @@ from eventbus.streams import (
     EntryCommands,
     GroupCommands,
     GroupReader,
-    OnceCommands,
+    MarkCommands,
     OwnedEntryCommands,
     OwnedGroupCommands,
-    OwnedOnceCommands,
+    OwnedMarkCommands,
     OwnedReader,
 )
 
@@ -91,7 +91,7 @@ class OrderedRooms:
     consumer: type[OrderedConsumer] = OrderedConsumer
     group: type[OwnedGroupCommands] = OwnedGroupCommands
     entries: type[OwnedEntryCommands] = OwnedEntryCommands
-    once: type[OwnedOnceCommands] = OwnedOnceCommands
+    marks: type[OwnedMarkCommands] = OwnedMarkCommands
     reader: type[OwnedReader] = OwnedReader
     work: type[Lanes] = Lanes
     in_hand: type[LanesInHand] = LanesInHand
@@ -117,7 +117,7 @@ class Rooms:
     consumer: type[Consumer] = Consumer
     group: type[GroupCommands] = GroupCommands
     entries: type[EntryCommands] = EntryCommands
-    once: type[OnceCommands] = OnceCommands
+    marks: type[MarkCommands] = MarkCommands
     reader: type[GroupReader] = GroupReader
     work: type[Queue[Any]] = Work
     in_hand: type[InHand] = InHand

@@ -19,8 +19,8 @@ from eventbus.streams.entries import (
 from eventbus.streams.entry_ids import ZERO, EntryId, id_after, id_before, parse_id, written_id
 from eventbus.streams.group import COUNT_LIMIT, Backlog, Ensured, Group, GroupCommands, Member
 from eventbus.streams.levels import known_levels, note_levels
-from eventbus.streams.once import OnceCommands, Start
-from eventbus.streams.ownership import ANOTHER_READING, OwnedEntryCommands, OwnedGroupCommands, OwnedOnceCommands, OwnedReader, TakenOver
+from eventbus.streams.marks import MarkCommands, Start
+from eventbus.streams.ownership import ANOTHER_READING, OwnedEntryCommands, OwnedGroupCommands, OwnedMarkCommands, OwnedReader, TakenOver
 from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.ranges import END, Page, Range
@@ -57,12 +57,12 @@ __all__ = [
     "GroupCommands",
     "GroupReader",
     "HandedOver",
+    "MarkCommands",
     "Member",
     "Moved",
-    "OnceCommands",
     "OwnedEntryCommands",
     "OwnedGroupCommands",
-    "OwnedOnceCommands",
+    "OwnedMarkCommands",
     "OwnedReader",
     "Page",
     "Promoted",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventbus.errors import BackendRefused
 from eventbus.streams.entries import Beaten, EntryCommands
 from eventbus.streams.group import GroupCommands
-from eventbus.streams.once import OnceCommands
+from eventbus.streams.marks import MarkCommands
 from eventbus.streams.reader import READ_MARGIN, Batch, GroupReader
 from eventbus.streams.scripts import run_script
 
@@ -174,8 +174,8 @@ class OwnedEntryCommands(EntryCommands):
         return (self.group.attempts(private=private),)
 
 
-class OwnedOnceCommands(OnceCommands):
-    """As `OnceCommands`; what they take for the group's token is the epoch of its owner."""
+class OwnedMarkCommands(MarkCommands):
+    """As `MarkCommands`; what they take for the group's token is the epoch of its owner."""
 
     def __init__(self, wire: Caller, group: Group, consumer: str, *, beside: Iterable[Group] = ()) -> None:
         super().__init__(wire, group, consumer, beside=beside)

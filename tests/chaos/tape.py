@@ -13,7 +13,7 @@ from eventbus.streams import Start
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 
-    from eventbus.streams import EntryCommands, Group, GroupCommands, GroupReader, OnceCommands
+    from eventbus.streams import EntryCommands, Group, GroupCommands, GroupReader, MarkCommands
     from tests.chaos.history import History
     from tests.chaos.points import Points
 
@@ -182,7 +182,7 @@ def recorded_entries(base: type[EntryCommands], tape: Tape) -> type[EntryCommand
     return Recorded
 
 
-def recorded_once(base: type[OnceCommands], tape: Tape) -> type[OnceCommands]:
+def recorded_marks(base: type[MarkCommands], tape: Tape) -> type[MarkCommands]:
     """Commands of a group that remembers what it has finished, which are noted."""
 
     class Recorded(base):  # type: ignore[valid-type,misc]

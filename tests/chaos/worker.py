@@ -21,7 +21,7 @@ from tests.chaos.history import History
 from tests.chaos.load import ATTEMPTS, BACKOFF, GROUPS, Load, Refused, Times, intact, play
 from tests.chaos.patterns import pattern_of
 from tests.chaos.points import Points
-from tests.chaos.tape import Tape, place, recorded_entries, recorded_group, recorded_once, recorded_reader
+from tests.chaos.tape import Tape, place, recorded_entries, recorded_group, recorded_marks, recorded_reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -130,7 +130,7 @@ class _Worker:
         return replace(
             rooms,
             entries=recorded_entries(rooms.entries, tape),
-            once=recorded_once(rooms.once, tape),
+            marks=recorded_marks(rooms.marks, tape),
             group=recorded_group(rooms.group, tape),
             reader=recorded_reader(rooms.reader, tape),
             ordered=replace(

@@ -97,9 +97,9 @@ class Idempotent(Pattern):
 
     options: ClassVar[Mapping[str, Any]] = {"idempotent": True}
     plants: ClassVar[Mapping[str, Plant]] = {
-        "mark after the ack": Plant("handled once", room("once", _in_two_calls)),
-        "no mark in progress": Plant("handled once", room("once", _nothing_in_progress)),
-        "forgets what it finished": Plant("handled once", room("once", _forgetful)),
+        "mark after the ack": Plant("handled once", room("marks", _in_two_calls)),
+        "no mark in progress": Plant("handled once", room("marks", _nothing_in_progress)),
+        "forgets what it finished": Plant("handled once", room("marks", _forgetful)),
     }
     scenarios: ClassVar[Mapping[str, Callable[[Scenarios], Order]]] = {
         "mark after the ack": _busy,

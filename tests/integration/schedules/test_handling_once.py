@@ -10,7 +10,7 @@ import pytest
 
 from eventbus import Context, Reject, Retry, Topic
 from eventbus.consuming.beat import Beat
-from eventbus.streams import OnceCommands, Start, keys
+from eventbus.streams import MarkCommands, Start, keys
 from eventbus.testing import running
 from tests.support.held import Stop, before, planted, reading_late
 from tests.support.proxy import proxy_to
@@ -21,10 +21,10 @@ DONE = keys.done(STREAM, GROUP)
 DOING = keys.doing(STREAM, GROUP)
 
 
-def answered(stop: Stop) -> type[OnceCommands]:
+def answered(stop: Stop) -> type[MarkCommands]:
     """Commands that are held when Redis has answered whether something may start, and nobody knows the answer yet."""
 
-    class Held(OnceCommands):
+    class Held(MarkCommands):
         async def start(self, *arguments, **options) -> list[Start]:
             answers = await super().start(*arguments, **options)
             await stop.passing()
@@ -60,7 +60,7 @@ class Handling:
 async def test_a_copy_that_asked_while_the_other_ran_does_not_start_after_that_one_has_finished(redis_url, redis_client):
     """Its answer is on the way while the mark is written: it found the mark in progress."""
     handling, asked = Handling(), Stop()
-    one, two = planted(redis_url), planted(redis_url, once=answered(asked))
+    one, two = planted(redis_url), planted(redis_url, marks=answered(asked))
     for bus in (one, two):
         bus.subscribe(Errand, group=GROUP, idempotent=True, concurrency=1, prefetch=1)(handling.handle)
     handling.held.arm()
@@ -106,7 +106,7 @@ class NoBeat(Beat):
 async def test_an_answer_that_is_older_than_its_lease_starts_nothing(redis_url, redis_client):
     """It may start, is the answer; but when it comes the entry is another's, and the event finished."""
     handling, asked = Handling(), Stop(armed=True)
-    bus = planted(redis_url, beat=NoBeat, once=answered(asked))
+    bus = planted(redis_url, beat=NoBeat, marks=answered(asked))
     bus.subscribe(Errand, group=GROUP, idempotent=True)(handling.handle)
     async with bus, bus.consuming():
         (consumer,) = bus.consumers
@@ -114,7 +114,7 @@ async def test_an_answer_that_is_older_than_its_lease_starts_nothing(redis_url, 
         await until(asked.reached.is_set)
         (delivery,) = consumer.in_hand
         await take_over(redis_client, published.entry_id)
-        other = OnceCommands(consumer._wire, consumer.commands.group, "another")
+        other = MarkCommands(consumer._wire, consumer.commands.group, "another")
         entries = [(published.entry_id.encode(), published.event_id)]
         assert await other.finish(entries, private=False, token=delivery.token, window=60) == 1
         loop = asyncio.get_running_loop()
@@ -373,7 +373,7 @@ async def test_what_was_queued_when_its_group_was_lost_starts_unless_it_is_known
 async def test_a_start_that_is_held_is_released_when_the_bus_ends(redis_url, redis_client):
     """It waits for Redis's word; the bus does not wait for that, and the entry is for others."""
     handling, asked = Handling(), Stop(armed=True)
-    bus, other = planted(redis_url, once=before(OnceCommands, "start", asked)), planted(redis_url)
+    bus, other = planted(redis_url, marks=before(MarkCommands, "start", asked)), planted(redis_url)
     for each in (bus, other):
         each.subscribe(Errand, group=GROUP, idempotent=True)(handling.handle)
     async with bus, other:

@@ -13,7 +13,7 @@ from eventbus import Batch, BatchContext, Context, Event, EventBus, Flat, Retry
 from eventbus.consuming import Rooms
 from eventbus.consuming.retaining import EagerIdempotentSettler
 from eventbus.consuming.rooms import IdempotentRooms, OrderedRooms
-from eventbus.streams import OnceCommands, OwnedOnceCommands, keys
+from eventbus.streams import MarkCommands, OwnedMarkCommands, keys
 from tests.support.held import Stop, before, planted
 from tests.support.proxy import proxy_to
 from tests.support.redis_hands import GROUP, STREAM, copies, read_as, settled, take_over, until
@@ -175,7 +175,7 @@ class TestBatches:
         """One of it was taken over and finished elsewhere meanwhile; the others are not held up by that."""
         lists, stop = Lists(), Stop(armed=True)
         async with proxy_to(redis_url) as proxy:
-            bus = batched(proxy.url, lists.handle, size=3, once=before(OnceCommands, "start", stop))
+            bus = batched(proxy.url, lists.handle, size=3, marks=before(MarkCommands, "start", stop))
             async with bus:
                 first, *_ = await bus.publish_many([Errand(name=name) for name in "abc"])
                 async with bus.consuming():
@@ -217,7 +217,7 @@ class TestBatches:
     async def test_in_a_group_made_anew_what_waits_at_the_gate_starts_unless_it_was_finished(self, redis_url, redis_client):
         """The list was asked for under a token that is gone."""
         lists, stop = Lists(), Stop(armed=True)
-        bus = batched(redis_url, lists.handle, size=3, once=before(OnceCommands, "start", stop))
+        bus = batched(redis_url, lists.handle, size=3, marks=before(MarkCommands, "start", stop))
         async with bus:
             first, *_ = await bus.publish_many([Errand(name=name) for name in "abc"])
             async with bus.consuming():
@@ -322,7 +322,7 @@ class TestOrder:
 
         settling = Stop(armed=True)
         former = ordered(redis_url, old, idempotent=IdempotentRooms(settler=before(EagerIdempotentSettler, "run_once", settling)))
-        next_ = ordered(redis_url, new, once=before(OwnedOnceCommands, "start", asked))
+        next_ = ordered(redis_url, new, marks=before(OwnedMarkCommands, "start", asked))
         async with former, former.consuming():
             await until(lambda: owned(redis_client))
             published = await former.publish_many(steps(2))
@@ -352,7 +352,7 @@ class TestOrder:
             second.append(event.name)
 
         former = plain(redis_url, old, idempotent=IdempotentRooms(settler=before(EagerIdempotentSettler, "run_once", settling)))
-        next_ = plain(redis_url, new, once=before(OwnedOnceCommands, "start", asked))
+        next_ = plain(redis_url, new, marks=before(OwnedMarkCommands, "start", asked))
         async with former, former.consuming():
             await until(lambda: owned(redis_client))
             await redis_client.xadd(STREAM, {"name": "a"})

@@ -6,8 +6,8 @@ import pytest
 import pytest_asyncio
 
 from eventbus.errors import BackendRefused
-from eventbus.streams import Group, OnceCommands, Start
-from eventbus.streams.once import LEFTOVERS
+from eventbus.streams import Group, MarkCommands, Start
+from eventbus.streams.marks import LEFTOVERS
 from tests.support.bench import KEY, bench_at
 
 LOST = ["another token", "no token", "no group", "no stream"]
@@ -24,7 +24,7 @@ class Once:
     """The commands of both members, whose lease is 10 s and whose window is a minute."""
 
     def __init__(self, bench):
-        self.bench, self.consumers = bench, {name: OnceCommands(bench.wire, KEY, name) for name in ("me", "other")}
+        self.bench, self.consumers = bench, {name: MarkCommands(bench.wire, KEY, name) for name in ("me", "other")}
 
     async def start(self, *entries, who="me", private=False, token=None, lease=10.0):
         pairs = [(entry_id.encode(), name) for entry_id, name in entries]
@@ -182,7 +182,7 @@ async def test_priorities_share_their_marks(bench, once):
     await bench.do("HSET", HIGH.hash, "token", "high")
     await bench.add("1-0", key=HIGH.stream)
     await bench.do("XREADGROUP", "GROUP", HIGH.name, "me", "STREAMS", HIGH.stream, ">")
-    high = OnceCommands(bench.wire, HIGH, "me", beside=[KEY])
+    high = MarkCommands(bench.wire, HIGH, "me", beside=[KEY])
     place = {"private": False, "token": "high"}
     await once.start(("1-0", "a"))
     assert await high.start([(b"1-0", "a")], **place, lease=10.0) == [Start.TWIN]

@@ -30,7 +30,7 @@ class Start(Enum):
     """The group is another one now, and does not know that the event was finished."""
 
 
-class OnceCommands:
+class MarkCommands:
     """Scripts of a group that remembers what it has finished. Each is atomic and safe to send again.
 
     Args:
