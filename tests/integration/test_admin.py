@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
 
 from eventbus import BackendRefused, ConfigurationError
 from eventbus.admin import LAG_LIMIT, Admin, Follower, Lag
-from eventbus.streams import Address, Connections, keys
-
-
-@pytest.fixture
-def connections(redis_url):
-    return Connections(Address.parse(redis_url), name="tests")
-
-
-@pytest_asyncio.fixture
-async def admin(connections):
-    async with Admin(connections) as admin:
-        yield admin
+from eventbus.streams import keys
 
 
 async def fill(redis, stream, count):

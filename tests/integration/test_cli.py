@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-from dataclasses import dataclass
-from functools import partial
 
 import pytest
 import pytest_asyncio
-from anyio import to_thread
 from redis.asyncio import Redis
-from typer.testing import CliRunner
 
-from eventbus.cli.app import app
 from eventbus.streams import keys
 from tests.support.commands import Command
 
 CREATED = "tests.support.events:OrderCreated"
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
 
 
 @pytest_asyncio.fixture
@@ -40,23 +26,6 @@ async def start(tmp_path):
     yield start
     for command in commands:
         await command.kill()
-
-
-@pytest.fixture
-def run(redis_url):
-    """Runs a command to its end, with an event loop of its own in a thread of this process, which is ten times as fast."""
-    logger = logging.getLogger("eventbus")
-    level = logger.level
-
-    async def run(*arguments, stdin=None, url=redis_url, **environment):
-        clean = {name: None for name in os.environ if name.startswith("EVENTBUS_")}
-        invoke = partial(CliRunner().invoke, app, arguments, input=stdin, env={**clean, "EVENTBUS_URL": url, **environment})
-        result = await to_thread.run_sync(invoke)
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    yield run
-    logger.setLevel(level)
 
 
 def documents(text):

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-from dataclasses import dataclass
-from functools import partial
 
-import pytest
 import pytest_asyncio
-from anyio import to_thread
-from typer.testing import CliRunner
 
-from eventbus.cli.app import app
 from eventbus.streams import keys
 from tests.support.commands import Command
 from tests.support.graveyard import TOMBSTONE, block, bury, heartbeat, letter, make_group
 
 RETRY = keys.retry("orders", "charge")
 DEAD = keys.dead("orders", "charge")
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(redis_url):
-    """Runs a command to its end, with an event loop of its own in a thread of this process, which is ten times as fast."""
-    logger = logging.getLogger("eventbus")
-    level = logger.level
-
-    async def run(*arguments, url=redis_url):
-        clean = {name: None for name in os.environ if name.startswith("EVENTBUS_")}
-        invoke = partial(CliRunner().invoke, app, arguments, env={**clean, "EVENTBUS_URL": url})
-        result = await to_thread.run_sync(invoke)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    yield run
-    logger.setLevel(level)
 
 
 @pytest_asyncio.fixture

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import os
 import re
-from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from anyio import to_thread
-from typer.testing import CliRunner
 
-from eventbus.cli.app import app
 from eventbus.streams import keys
 from tests.support.commands import Command
 from tests.support.graveyard import make_group
@@ -23,28 +17,10 @@ RETRY = keys.retry("orders", "charge")
 REPLAY = keys.replay("orders", "charge")
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def run(redis_url):
-    """Runs a command to its end, with an event loop of its own in a thread of this process."""
-    logger = logging.getLogger("eventbus")
-    level = logger.level
-
-    async def run(*arguments):
-        clean = {name: None for name in os.environ if name.startswith("EVENTBUS_")}
-        invoke = partial(CliRunner().invoke, app, ("replay", "orders", *arguments), env={**clean, "EVENTBUS_URL": redis_url})
-        result = await to_thread.run_sync(invoke)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    yield run
-    logger.setLevel(level)
+def run(run):
+    """Runs `eventbus replay orders …`."""
+    return partial(run, "replay", "orders")
 
 
 async def handled(client, count):

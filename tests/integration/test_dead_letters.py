@@ -26,17 +26,6 @@ RETRY = keys.retry("orders", "charge")
 DEAD = keys.dead("orders", "charge")
 
 
-@pytest.fixture
-def connections(redis_url):
-    return Connections(Address.parse(redis_url), name="tests")
-
-
-@pytest_asyncio.fixture
-async def admin(connections):
-    async with Admin(connections) as admin:
-        yield admin
-
-
 @pytest_asyncio.fixture
 async def dead(admin, redis_client):
     """The dead letters of a group that exists."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from eventbus import BackendRefused, ConfigurationError, EventBus, GroupInUse, NotFound
@@ -18,17 +17,6 @@ from tests.support.proxy import proxy_to
 from tests.support.redis_hands import until
 
 RETRY = keys.retry("orders", "charge")
-
-
-@pytest.fixture
-def connections(redis_url):
-    return Connections(Address.parse(redis_url), name="tests")
-
-
-@pytest_asyncio.fixture
-async def admin(connections):
-    async with Admin(connections) as admin:
-        yield admin
 
 
 async def fill(redis, count, stream="orders"):

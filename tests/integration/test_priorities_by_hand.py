@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-from functools import partial
 
 import pytest
 import pytest_asyncio
-from anyio import to_thread
-from typer.testing import CliRunner
 
 from eventbus import GroupInUse, NotFound
-from eventbus.admin import Admin, Lag
-from eventbus.cli.app import app
-from eventbus.streams import Address, Connections, keys
+from eventbus.admin import Lag
+from eventbus.streams import keys
 from eventbus.testing import running
 from tests.support.graveyard import bury, heartbeat, letter, make_group
 from tests.support.tasks import LEVELS, TASKS, Task, put, tasks
 
 STREAMS = {name: keys.level("tasks", name) for name in LEVELS}
-
-
-@pytest_asyncio.fixture
-async def admin(redis_url):
-    async with Admin(Connections(Address.parse(redis_url), name="tests")) as admin:
-        yield admin
 
 
 @pytest_asyncio.fixture
@@ -36,23 +24,6 @@ async def group(redis_client):
     for name, stream in STREAMS.items():
         await make_group(redis_client, stream=stream)
         await put(redis_client, name, Task(name=name))
-
-
-@pytest.fixture
-def run(redis_url):
-    """Runs a command to its end in a thread of this process."""
-    logger = logging.getLogger("eventbus")
-    level = logger.level
-
-    async def run(*arguments):
-        clean = {name: None for name in os.environ if name.startswith("EVENTBUS_")}
-        invoke = partial(CliRunner().invoke, app, arguments, env={**clean, "EVENTBUS_URL": redis_url})
-        result = await to_thread.run_sync(invoke)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    yield run
-    logger.setLevel(level)
 
 
 def columns(text, *numbers):
@@ -68,13 +39,13 @@ async def test_a_topic_is_shown_with_all_its_priorities(run, admin):
         ("high", 1, Lag(1)),
         ("low", 1, Lag(1)),
     ]
-    shown = (await run("info", "tasks")).stdout
+    shown = (await run("info", "tasks")).out
     assert "priority high\ntopic   tasks  (stream {tasks}:p:high)" in shown
-    assert columns((await run("info")).stdout.split("\n", 1)[1], 0, 1, 2) == [
+    assert columns((await run("info")).out.split("\n", 1)[1], 0, 1, 2) == [
         ["TOPIC", "PRIORITY", "ENTRIES"],
         *(["tasks", name, "1"] for name in LEVELS),
     ]
-    listed = columns((await run("groups", "list", "tasks")).stdout, 0, 1, 2, 3)
+    listed = columns((await run("groups", "list", "tasks")).out, 0, 1, 2, 3)
     assert listed[0] == ["TOPIC", "PRIORITY", "GROUP", "LAG"]
     assert sorted(listed[1:]) == sorted(["tasks", name, "charge", "1"] for name in LEVELS)
 
@@ -93,20 +64,20 @@ async def test_what_is_pending_is_listed_of_every_priority(run, redis_client):
     for name in ("high", "low"):
         await redis_client.xreadgroup("charge", "one", {STREAMS[name]: ">"})
     result = await run("pending", "tasks", "charge")
-    assert [line.split("  ")[0] for line in result.stdout.splitlines()[1:]] == ["topic (high)", "topic (low)"]
+    assert [line.split("  ")[0] for line in result.out.splitlines()[1:]] == ["topic (high)", "topic (low)"]
 
 
 @pytest.mark.usefixtures("group")
 async def test_a_dead_letter_is_found_and_redriven_at_its_priority(run, redis_client):
     """The list names the priority, and whoever looks at another one is told."""
     (dead_id,) = await bury(redis_client, letter(), stream=STREAMS["high"])
-    assert columns((await run("dead", "list", "tasks")).stdout, 0, 1, 2) == [["GROUP", "PRIORITY", "DEAD"], ["charge", "high", "1"]]
+    assert columns((await run("dead", "list", "tasks")).out, 0, 1, 2) == [["GROUP", "PRIORITY", "DEAD"], ["charge", "high", "1"]]
     other = await run("dead", "list", "tasks", "charge")
-    assert "1 dead letter more of the group at priority 'high': --priority high" in other.stderr
-    assert dead_id in (await run("dead", "list", "tasks", "charge", "--priority", "high")).stdout
-    assert "priority     high" in (await run("dead", "show", "tasks", "charge", "--priority", "high")).stdout
-    assert (await run("dead", "redrive", "tasks", "charge", dead_id)).exit_code
-    assert (await run("dead", "redrive", "tasks", "charge", "--priority", "high", "--all", "--yes")).exit_code == 0
+    assert "1 dead letter more of the group at priority 'high': --priority high" in other.err
+    assert dead_id in (await run("dead", "list", "tasks", "charge", "--priority", "high")).out
+    assert "priority     high" in (await run("dead", "show", "tasks", "charge", "--priority", "high")).out
+    assert (await run("dead", "redrive", "tasks", "charge", dead_id)).code
+    assert (await run("dead", "redrive", "tasks", "charge", "--priority", "high", "--all", "--yes")).code == 0
     assert await redis_client.xlen(keys.retry(STREAMS["high"], "charge")) == 1
     assert await redis_client.xlen(keys.retry("tasks", "charge")) == 0
 
@@ -117,8 +88,8 @@ async def test_dead_letters_of_a_priority_are_exported_and_discarded_there(run, 
     for name in ("high", "low"):
         await bury(redis_client, letter(), stream=STREAMS[name])
     exported = await run("dead", "export", "tasks", "charge", "--priority", "low")
-    assert [json.loads(line)["priority"] for line in exported.stdout.splitlines()] == ["low"]
-    assert (await run("dead", "discard", "tasks", "charge", "--priority", "low", "--all", "--yes")).exit_code == 0
+    assert [json.loads(line)["priority"] for line in exported.out.splitlines()] == ["low"]
+    assert (await run("dead", "discard", "tasks", "charge", "--priority", "low", "--all", "--yes")).code == 0
     assert [await redis_client.xlen(keys.dead(STREAMS[name], "charge")) for name in ("high", "low")] == [1, 0]
 
 
@@ -126,8 +97,8 @@ async def test_a_priority_that_is_not_there_is_said(run, redis_client):
     """It is not an empty one."""
     await make_group(redis_client, stream="tasks")
     result = await run("dead", "list", "tasks", "charge", "--priority", "urgent")
-    assert result.exit_code
-    assert "there is no group 'charge' on topic 'tasks', priority 'urgent' of eventbus" in result.stderr
+    assert result.code
+    assert "there is no group 'charge' on topic 'tasks', priority 'urgent' of eventbus" in result.err
 
 
 @pytest.mark.usefixtures("group")
@@ -182,8 +153,8 @@ async def test_one_priority_is_trimmed_by_hand_and_the_others_are_named(run, red
         await put(redis_client, name, Task(name="another"))
         await redis_client.xreadgroup("charge", "one", {stream: ">"}, noack=True)
     result = await run("trim", "tasks", "--priority", "high", "--max-len", "0", "--exact")
-    assert result.stdout.startswith("trimmed  topic tasks (high)  removed 1 settled")
-    assert "--priority normal, --priority low" in result.stderr
+    assert result.out.startswith("trimmed  topic tasks (high)  removed 1 settled")
+    assert "--priority normal, --priority low" in result.err
     assert [await redis_client.xlen(stream) for stream in STREAMS.values()] == [1, 2, 2]
 
 
@@ -191,8 +162,8 @@ async def test_one_priority_is_trimmed_by_hand_and_the_others_are_named(run, red
 async def test_a_tail_shows_one_priority_and_names_the_others(run):
     """By default what was published without any."""
     result = await run("tail", "tasks", "--from", "0", "--count", "1", "--priority", "high", "--output", "json")
-    assert json.loads(result.stdout.splitlines()[0])["data"]["name"] == "high"
-    assert "the topic has others, too: normal, low" in result.stderr
+    assert json.loads(result.out.splitlines()[0])["data"]["name"] == "high"
+    assert "the topic has others, too: normal, low" in result.err
 
 
 async def test_what_a_group_owes_is_counted_for_every_priority(redis_url, redis_client):

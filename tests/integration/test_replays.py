@@ -26,17 +26,6 @@ RETRY = keys.retry("orders", "charge")
 REPLAY = keys.replay("orders", "charge")
 
 
-@pytest.fixture
-def connections(redis_url):
-    return Connections(Address.parse(redis_url), name="tests")
-
-
-@pytest_asyncio.fixture
-async def admin(connections):
-    async with Admin(connections) as admin:
-        yield admin
-
-
 @pytest_asyncio.fixture
 async def raw(redis_url):
     """A client that speaks bytes."""
