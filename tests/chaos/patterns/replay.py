@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from eventbus.streams import Address
+from tests.chaos import load
 from tests.chaos.checkers.replays import Apart, Replays, Workers
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.planted import Plant
@@ -32,15 +33,7 @@ REPLAYER: Final = "r0"
 LIVES: Final = (0.5, 2.0)
 """Seconds that a replayer lives, from and to, before it is killed or cut off."""
 
-ODDS: Final = {
-    "once": 1 / 100,
-    "twice": 1 / 200,
-    "later": 1 / 200,
-    "at once": 1 / 400,
-    "put off": 1 / 400,
-    "long": 1 / 3000,
-    "fresh": 1 / 50,
-}
+ODDS: Final = {script: odds for script, odds in load.ODDS.items() if script not in ("fail", "reject", "never", "nobody")}
 """What ends well: a dead letter that is replayed dies twice, and of what nobody knows there is no run to be seen."""
 
 
