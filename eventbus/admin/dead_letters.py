@@ -11,9 +11,10 @@ import anyio
 
 from eventbus.admin.letters import Filter, as_line, check_id, read_entry, read_row
 from eventbus.admin.pacing import BATCH, batch_size, check_rate, pause, persistently
-from eventbus.admin.replies import before, order
+from eventbus.admin.replies import before
 from eventbus.errors import NotFound
 from eventbus.events import NORMAL
+from eventbus.streams import parse_id
 from eventbus.streams.dead_letters import DeadLetterCommands, Redrive
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class DeadLetters:
             page, _ = await persistently(partial(self._commands.page, start, stop, newest=newest, count=PAGE))
             for letter in map(read_row, page.rows):
                 # A redriven event that died again meanwhile would be met again and again.
-                if last is not None and order(letter.id) <= order(last) and which.matches(letter):
+                if last is not None and parse_id(letter.id) <= parse_id(last) and which.matches(letter):
                     yield letter
             more = page.more and bool(page.rows)
             start = _beyond(page.rows[-1].id.decode(), newest=newest) if page.rows else start

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
-from eventbus.admin.replies import order
 from eventbus.errors import ConfigurationError
+from eventbus.streams import parse_id
 
 Moment: TypeAlias = str | datetime
 """An entry id (`1763709419123-0`, or its milliseconds alone), or a time with its zone."""
@@ -39,7 +39,7 @@ class Range:
         """
         first = _bound("from_", from_, last=False)
         last = None if to is None else _bound("to", to, last=True)
-        if last is not None and order(first) > order(last):
+        if last is not None and parse_id(first) > parse_id(last):
             raise ConfigurationError(f"from_ {_shown(from_)} is after to {_shown(to)}: turn them round")
         return cls(first, last)
 
@@ -53,9 +53,9 @@ class Range:
         Raises:
             ConfigurationError: The first or the last id is in the future.
         """
-        latest = max(order(newest), (now, _LARGEST))
+        latest = max(parse_id(newest), (now, _LARGEST))
         for name, bound, remedy in (("from_", self.first, "give an earlier one"), ("to", self.last, "leave it out for the last entry")):
-            if bound is not None and order(bound) > latest:
+            if bound is not None and parse_id(bound) > latest:
                 raise ConfigurationError(f"{name} {bound} is in the future: the topic's newest id is {newest}; {remedy}")
 
 
@@ -83,7 +83,7 @@ def _shown(given: object) -> str:
 def written_at(entry_id: str) -> str:
     """When an entry was written, by its id, as people read it; "" beyond the calendar."""
     try:
-        moment = _EPOCH + timedelta(milliseconds=order(entry_id)[0])
+        moment = _EPOCH + timedelta(milliseconds=parse_id(entry_id)[0])
     except OverflowError:
         return ""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,9 +14,9 @@ from eventbus.admin.lag import LAG_LIMIT
 from eventbus.admin.pacing import batch_size, check_rate, pause, persistently
 from eventbus.admin.ranges import Range, written_at
 from eventbus.admin.records import Lag
-from eventbus.admin.replies import order
 from eventbus.errors import ConfigurationError, NotFound, ReplayUnfinished
 from eventbus.events import is_count
+from eventbus.streams import parse_id
 from eventbus.streams.replays import At, ReplayCommands
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Replayed:
     @property
     def incomplete(self) -> bool:
         """Whether entries of the range may be missing, since they are no longer kept (surely so, if `cut`)."""
-        before = self.removed != 0 and (not self.kept_from or order(self.begin) < order(self.kept_from))
+        before = self.removed != 0 and (not self.kept_from or parse_id(self.begin) < parse_id(self.kept_from))
         return before or self.cut is not None
 
 
@@ -219,11 +219,11 @@ class Replays:
         given = self._given(place)
         wanted.check_past(place.newest, place.now)
         check_kept(wanted, place, self._topic)
-        last = min(wanted.last or place.newest, place.last or "0-0", key=order)
-        until = min(last, given, key=order)
-        cursor = await self._commands.first_from(wanted.first, until) if order(wanted.first) <= order(until) else None
-        behind = max(wanted.first, f"({given}", key=lambda each: order(each.removeprefix("(")))
-        unread = await self._commands.count(behind, last, limit=LAG_LIMIT + 1) if order(given) < order(last) else 0
+        last = min(wanted.last or place.newest, place.last or "0-0", key=parse_id)
+        until = min(last, given, key=parse_id)
+        cursor = await self._commands.first_from(wanted.first, until) if parse_id(wanted.first) <= parse_id(until) else None
+        behind = max(wanted.first, f"({given}", key=lambda each: parse_id(each.removeprefix("(")))
+        unread = await self._commands.count(behind, last, limit=LAG_LIMIT + 1) if parse_id(given) < parse_id(last) else 0
         return {
             "id": mine,
             "from": wanted.first,
@@ -308,7 +308,7 @@ def check_kept(wanted: Range, place: Place, topic: str) -> None:
     count = "entries" if place.removed is None else f"{place.removed} entries"
     if place.first is None:
         raise NotFound(f"there is no entry left in topic {topic!r}: {count} of it were removed, nothing is left to replay")
-    if wanted.last is not None and order(wanted.last) < order(place.first):
+    if wanted.last is not None and parse_id(wanted.last) < parse_id(place.first):
         raise NotFound(
             f"there is no entry up to {wanted.last} in topic {topic!r} any more: what is kept begins with {place.first} "
             f"({written_at(place.first)}), and {count} were removed"

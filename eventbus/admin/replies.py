@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventbus.streams import id_before, parse_id, written_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_LARGEST: Final = (1 << 64) - 1
 
 
 class Heartbeat(NamedTuple):
@@ -37,23 +37,14 @@ def text(value: bytes) -> str:
     return value.decode(errors="backslashreplace")
 
 
-def order(entry_id: str) -> tuple[int, int]:
-    """An entry id as numbers: as text, 9-0 would come after 10-0."""
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence or "0")
-
-
 def before(entry_id: str) -> str:
     """The id just before one: who reads after it, reads from the given one on. Nothing is before 0-0."""
-    milliseconds, sequence = order(entry_id)
-    if sequence:
-        return f"{milliseconds}-{sequence - 1}"
-    return f"{milliseconds - 1}-{_LARGEST}" if milliseconds else "0-0"
+    return written_id(id_before(parse_id(entry_id)))
 
 
 def seconds_since(entry_id: str, now_ms: int) -> float:
     """The age of an entry. A server whose clock went back writes ids of the future: not below 0."""
-    return max(0, now_ms - order(entry_id)[0]) / 1000
+    return max(0, now_ms - parse_id(entry_id)[0]) / 1000
 
 
 def glob_escaped(name: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventbus.admin.replies import before, order, pairs, text
+from eventbus.admin.replies import before, pairs, text
 from eventbus.errors import ConfigurationError
 from eventbus.events import is_count, is_seconds
-from eventbus.streams import Trimmed, keys
+from eventbus.streams import Trimmed, keys, parse_id
 from eventbus.streams.group_admin import count_range
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ async def _watermark(wire: Caller, stream: str, groups: list[tuple[bytes, str, i
         low = given
         if pending:
             smallest: bytes | None = (await wire.one("XPENDING", stream, name))[1]
-            low = min(given, smallest.decode() if smallest else given, key=order)
+            low = min(given, smallest.decode() if smallest else given, key=parse_id)
         lows.append((low, text(name), low == given and not pending))
     if not lows:
         return None
-    lowest = min((low for low, _, _ in lows), key=order)
+    lowest = min((low for low, _, _ in lows), key=parse_id)
     holding = [(name, settled) for low, name, settled in lows if low == lowest]
     return _Mark(lowest, tuple(sorted(name for name, _ in holding)), all(settled for _, settled in holding))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from eventbus.admin import before
-from eventbus.admin.replies import order
 from eventbus.errors import ConfigurationError
+from eventbus.streams import parse_id
 
 _ID: Final = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?", re.ASCII)
 _BACK: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|[smhd])){1,9}", re.ASCII)
@@ -38,7 +38,7 @@ class Beginning:
 
     def moment(self, now: float) -> datetime:
         """The same as a time; what lies beyond the calendar is its end."""
-        return _EPOCH + timedelta(milliseconds=min(_LAST, order(self._first(now))[0]))
+        return _EPOCH + timedelta(milliseconds=min(_LAST, parse_id(self._first(now))[0]))
 
     def _first(self, now: float) -> str:
         return self.entry_id or f"{max(0, int((now - self.back) * 1000))}-0"

@@ -306,7 +306,7 @@ class GroupCommands:
     async def _backlog(self, source: str) -> tuple[bool, int]:
         row = await self._row(source)
         last = await self._wire.one("XREVRANGE", source, "+", "-", "COUNT", 1)
-        unread = bool(last) and _order(last[0][0]) > _order(row[b"last-delivered-id"])
+        unread = bool(last) and parse_id(last[0][0]) > parse_id(row[b"last-delivered-id"])
         return unread, int(row[b"pending"])
 
     async def _row(self, source: str) -> dict[bytes, Any]:
@@ -324,9 +324,3 @@ class GroupCommands:
 
 def _pairs(flat: Sequence[Any]) -> dict[bytes, Any]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _order(entry_id: bytes) -> tuple[int, int]:
-    """Ids are compared as numbers: as text 9-0 would come after 10-0."""
-    milliseconds, _, sequence = entry_id.partition(b"-")
-    return int(milliseconds), int(sequence)

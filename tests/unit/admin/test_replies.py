@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eventbus.admin import Lag, before
-from eventbus.admin.replies import glob_escaped, order, seconds_since
+from eventbus.admin.replies import glob_escaped, seconds_since
+from eventbus.streams import parse_id
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ def test_the_id_before_another_is_the_largest_that_is_smaller(entry_id, previous
 
 def test_ids_are_ordered_as_numbers():
     """As text, 9-0 would come after 10-0."""
-    assert order("9-0") < order("10-0") < order("10-2") < order("10-10")
+    assert parse_id("9-0") < parse_id("10-0") < parse_id("10-2") < parse_id("10-10")
 
 
 def test_an_entry_of_the_future_has_no_negative_age():
