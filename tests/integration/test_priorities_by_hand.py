@@ -196,7 +196,7 @@ async def test_what_a_group_owes_is_counted_for_every_priority(redis_url, redis_
 async def test_a_replay_is_of_one_priority_and_names_the_others(run):
     """Else "replayed 0 entries" would look like the whole topic; a priority that is not there is named by its stream."""
     result = await run("replay", "tasks", "charge", "--from", "0", "--dry-run", "--priority", "high")
-    assert "only priority 'high' is replayed; the topic has others, too: normal, low" in result.stderr
+    assert "only priority 'high' is replayed; the topic has others, too: normal, low" in result.err
     result = await run("replay", "tasks", "charge", "--from", "0", "--dry-run", "--priority", "urgent")
-    assert "there is no topic 'tasks' (stream '{tasks}:p:urgent') on this server" in result.stderr
-    assert result.exit_code == 4
+    assert "there is no topic 'tasks' (stream '{tasks}:p:urgent') on this server" in result.err
+    assert result.code == 4

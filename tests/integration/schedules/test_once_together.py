@@ -231,7 +231,7 @@ class TestBatches:
         assert lists.runs == {"b": 1, "c": 1}
 
 
-def ordered(url, handle, *, order="block", concurrency=8, idempotent=True, **rooms):
+def ordered(url, handle, *, order="block", concurrency=8, **rooms):
     """A bus whose one subscription is ordered and idempotent, with other rooms in the places named."""
 
     class PlantedBus(EventBus):
@@ -239,7 +239,7 @@ def ordered(url, handle, *, order="block", concurrency=8, idempotent=True, **roo
 
     PlantedBus.rooms = replace(Rooms(), ordered=OrderedRooms(**rooms))
     bus = PlantedBus(url, service="billing", lease=1.0, claim_interval=0.1, drain=1.0)
-    bus.subscribe(Step, group=GROUP, ordered=order, idempotent=idempotent, retry=SOON, concurrency=concurrency)(handle)
+    bus.subscribe(Step, group=GROUP, ordered=order, idempotent=True, retry=SOON, concurrency=concurrency)(handle)
     return bus
 
 
