@@ -7,6 +7,7 @@ import math
 import pytest
 
 from tests.chaos.checkers import Accounting, Effects, Explained, LeaseSafety, Liveness, TotalQueue
+from tests.chaos.checkers.apart import Apart
 from tests.chaos.checkers.due import CANCELLED, Due
 from tests.chaos.checkers.published_once import PublishedOnce
 from tests.chaos.history import History, faults_of, records_of
@@ -456,6 +457,23 @@ class TestEffects:
 
     def test_workers_that_are_killed_while_nothing_runs_are_told(self):
         assert kinds(self.check(faults=[fault(2, "kill", "w0.1", "invoke")])) == {"killed idle"}
+
+
+class TestApart:
+    def check(self, *parts):
+        return verdict(Apart(), *parts)
+
+    def test_passes_what_failed_beside_what_was_acknowledged(self):
+        found = self.check(run(1, "ok", t=1), run(2, "fail", t=1), came(2, "w0.1", "ack", "1-0"))
+        assert (found.complaints.words, found.failed, found.acknowledged) == ([], 1, 1)
+
+    def test_what_failed_and_was_acknowledged_is_found(self):
+        assert kinds(self.check(run(1, "ok", t=1), run(2, "fail", t=1), came(2, "w0.1", "ack", "1-0", "2-0"))) == {"acknowledged"}
+
+    def test_a_later_success_may_be_acknowledged_and_so_may_another_process_s(self):
+        again = self.check(run(2, "fail", t=1), run(2, "ok", t=2), came(3, "w0.1", "ack", "2-0"))
+        assert not again.complaints
+        assert not self.check(run(2, "fail", t=1), came(3, "w1.1", "ack", "2-0")).complaints
 
 
 class TestShares:

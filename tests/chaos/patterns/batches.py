@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from eventbus import Batch, BatchContext
 from eventbus.consuming.standing import HANDLED
+from tests.chaos.checkers.apart import Apart
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.planted import Plant, rooms_of
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from eventbus import Context, EventBus
+    from tests.chaos.checkers import Checker
     from tests.chaos.load import Load
     from tests.chaos.rig import Setup
     from tests.chaos.run import Order
     from tests.chaos.scenarios import Scenarios
+    from tests.chaos.troubles import Troubles
+    from tests.chaos.verdicts import Terms
 
 AT_A_TIME: Final = 2
 """Batches that a worker handles at a time."""
@@ -38,15 +42,19 @@ def _failures(scenarios: Scenarios) -> Order:
 
 
 class Batches(Pattern):
-    """The plain checkers hold: each event of a batch is accounted for as if it had been alone."""
+    """Each event of a batch is accounted for as if it had been alone, and what failed is not acknowledged with the others."""
 
     options: ClassVar = {"batch": Batch(max_size=16, max_wait=0.05), "concurrency": AT_A_TIME}
-    plants: ClassVar = {"failed event acknowledged with its batch": Plant("accounting", rooms_of("batches", executors=_acks_all))}
+    plants: ClassVar = {"failed event acknowledged with its batch": Plant("apart", rooms_of("batches", executors=_acks_all))}
     scenarios: ClassVar = {"failed event acknowledged with its batch": _failures}
 
     def setup(self, setup: Setup) -> Setup:
         """No handler that is slower than a lease: a batch goes on as long as one of its events is still its own."""
         return replace(setup, odds={name: share for name, share in setup.odds.items() if name != "long"})
+
+    def checkers(self, troubles: Troubles, terms: Terms, plain: dict[str, Checker]) -> dict[str, Checker]:
+        """The plain ones, and whether failures kept apart."""
+        return {**plain, "apart": Apart()}
 
     def subscribe(self, bus: EventBus, events: Any, handle: Callable[[Load, Context], Awaitable[None]], **options: Any) -> None:
         """Subscribe a handler that sees to all events of its batch side by side, and fails those that raise."""
