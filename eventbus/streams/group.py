@@ -187,7 +187,7 @@ class GroupCommands:
         self.consumer = consumer
 
     async def check(self) -> None:
-        """Look whether the group's keys are free or of the right type. Four commands; nothing is written.
+        """Look whether the group's keys are free or of the right type. Six commands; nothing is written.
 
         Raises:
             BackendUnavailable: No answer.
@@ -195,6 +195,7 @@ class GroupCommands:
         """
         group = self.group
         kinds = {group.stream: "stream", group.private: "stream", group.hash: "hash", keys.groups(group.stream): "set"}
+        kinds |= {group.done: "zset", group.doing: "hash"}  # else an idempotent subscription would wait for ever to start
         for key, kind in kinds.items():
             found = (await self._wire.one("TYPE", key)).decode()
             if found not in ("none", kind):

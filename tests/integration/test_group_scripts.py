@@ -275,6 +275,25 @@ async def test_a_key_of_another_kind_is_refused_by_name_before_anything_is_writt
     assert await bench.do("KEYS", "*") == [key.encode()]
 
 
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        (KEY.stream, "stream"),
+        (KEY.private, "stream"),
+        (KEY.hash, "hash"),
+        (keys.groups("orders"), "set"),
+        (KEY.done, "zset"),
+        (KEY.doing, "hash"),
+    ],
+)
+async def test_a_key_of_another_kind_is_found_before_any_group_is_made(bench, key, kind):
+    """An idempotent subscription would wait for ever for its marks, and nobody would be told."""
+    await bench.do("FLUSHALL")
+    await bench.do("SET", key, "x")
+    with pytest.raises(BackendRefused, match=f"holds a Redis string, not a {kind}: choose another topic name, or delete the key"):
+        await bench.groups.check()
+
+
 async def test_without_memory_a_group_that_exists_is_still_adopted(own_server):
     """A worker that could free some can start."""
     async with bench_at(own_server().url) as bench:
