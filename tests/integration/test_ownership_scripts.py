@@ -299,7 +299,7 @@ class TestKinds:
         ordering = Member("billing", 10.0, {"Known": 1}, b'{"pid":7,"lease":10.0}', ordered=True)
         ensured = await owner.ensure(ordering, start="$")
         assert (await owner.ensure(ordering, start="0", lost=ensured.token)).token == ensured.token
-        assert (await owner.mark()).at == (2, 0)
+        assert (await owner.bookmark()).at == (2, 0)
 
 
 async def test_a_reader_without_entries_waits_and_is_woken_by_one(bench, take, entries, redis_url):
