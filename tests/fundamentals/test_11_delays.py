@@ -74,17 +74,20 @@ async def test_it_does_not_matter_who_is_there_when_it_is_due(tmp_path):
     """The publisher may be gone: any process that consumes the topic, or publishes to it, promotes what is due."""
     url = f"embedded://{tmp_path}/redis"
     async with EventBus(url, service="shop") as publisher:
-        await publisher.publish(PaymentDue(order_id="o-1"), delay=0.1)
+        scheduled = await publisher.publish(PaymentDue(order_id="o-1"), delay=0.1)
 
     bus = EventBus(url, service="mails")
-    reminded = asyncio.Event()
+    reminded, seen = asyncio.Event(), []
 
     @bus.subscribe(PaymentDue, group="mails")
-    async def remind(event: PaymentDue) -> None:
+    async def remind(event: PaymentDue, ctx: Context) -> None:
+        seen.append(ctx.id)
         reminded.set()
 
     async with running(bus):
         await reminded.wait()
+
+    assert seen == [scheduled.event_id]
 
 
 @pytest.mark.parametrize(
