@@ -61,6 +61,7 @@ class Case:
 
 ONCE: Final = Case("consume-once", "consume, handler awaits once", "consume", 100_000, handler="once")
 PLAIN: Final = Case("consume-plain", "consume, handler does not suspend", "consume", 100_000)
+LISTS: Final = Case("consume-batch", "consume, handler takes lists of 100", "consume", 100_000, handler="batch", width=100)
 TASKS: Final = Case("publish-100", "publish, 100 tasks", "publish", 100_000, publishing="tasks", width=100)
 BOTH: Final = Case("both", "publisher and consumer processes at once", "both", 60_000, handler="once", publishing="tasks", width=100)
 
@@ -71,7 +72,8 @@ _ALL: Final = (
     PLAIN,
     Case("consume-1ms", "consume, handler awaits 1 ms, concurrency 100", "consume", 60_000, handler="millisecond", concurrency=100),
     Case("consume-thread", "consume, synchronous handler in a thread", "consume", 20_000, handler="thread"),
-    Case("consume-batch", "consume, handler takes lists of 500", "consume", 100_000, handler="batch"),
+    LISTS,
+    replace(LISTS, name="consume-batch-500", title="consume, handler takes lists of 500", width=500),
     Case("publish-each", "publish, awaited one by one", "publish", 20_000),
     TASKS,
     replace(TASKS, name="publish-1000", title="publish, 1,000 tasks", width=1_000),

@@ -71,7 +71,7 @@ ALL: Final = (
     heat("consume-plain", OURS, "bare", "hiredis", *_CLIENTS, *_BATCHED, *_FRAMEWORKS),
     heat("consume-1ms", OURS, "bare", "faststream-workers", "taskiq", "streaq-100", "arq-100"),
     heat("consume-thread", OURS, "faststream", "taskiq", "dramatiq"),
-    heat("consume-batch", OURS, "consume-plain/ours", "consume-once/ours", "consume-plain/faststream-batch"),
+    heat("consume-batch", OURS, "consume-batch-500/ours", "consume-plain/ours", "consume-once/ours", "consume-plain/faststream-batch"),
     heat("publish-each", OURS, "bare", "hiredis", *_CLIENTS, *_DEFAULTS),
     heat("publish-100", OURS, "publish-gather/ours", "bare", *_CLIENTS, *_DEFAULTS),
     heat("publish-1000", OURS, "bare", "glide", "coredis"),

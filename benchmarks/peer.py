@@ -41,7 +41,7 @@ class Task:
         count: Events to publish, or to handle; 0 where another process counts.
         publishing: "each" awaits one after the other, "tasks" and "gather" so many at a time, "batch" uses the library's
             own call for many, "paced" keeps to a rate.
-        width: How many tasks, how many in a gather or a batch; or events a second.
+        width: How many tasks, how many in a gather or a batch, published or handled; or events a second.
         options: Settings of the library that differ from its defaults.
     """
 

@@ -32,6 +32,7 @@ SHARE: Final = 0.4
 COMPARED: Final = {
     "consume-once": "consume-plain",
     "consume-plain": "consume-plain",
+    "consume-batch": "consume-plain",
     "consume-1ms": "consume-plain",
     "consume-thread": "consume-plain",
     "consume-4KB": "consume-plain",

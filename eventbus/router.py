@@ -153,7 +153,7 @@ class Subscribes:
                 TimeoutError. A handler in a thread cannot be cancelled: that it is late is logged, and its
                 own end decides. Default: never.
             foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
-            batch: Give the handler a list of events and, if it asks for it, a `BatchContext`: `Batch(max_size=500, max_wait=0.2)`.
+            batch: Give the handler a list of events and, if it asks for it, a `BatchContext`: `Batch(max_size=100, max_wait=0.2)`.
                 What it does not fail by `ctx.fail(event, …)` is acknowledged when it returns. Default: one event.
             idempotent: Do not start what this group has finished: True for a day, or seconds, or a timedelta. Once the
                 group has finished an event id, no run of it starts that asks afterwards, within the window, whoever

@@ -74,7 +74,7 @@ class Library(Peer):
         concurrency = self.task.concurrency or None  # None: what the bus does by itself
         options: dict[str, Any] = {"group": GROUP, "concurrency": concurrency}
         if self.task.handler == "batch":
-            options["batch"] = Batch()
+            options["batch"] = Batch(max_size=self.task.width)
         for topic in self.task.streams:
             self.bus.subscribe(event, topic=topic, **options)(handler(self.task.handler, tally, event))
         async with self.bus, self.bus.consuming():

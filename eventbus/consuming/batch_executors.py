@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from eventbus.consuming.batch_work import Deliveries
 from eventbus.consuming.runs import forget_cancellation
 from eventbus.consuming.standing import HANDLED, Standing
+from eventbus.consuming.uncollected import Uncollected
 from eventbus.delivery import BatchContext, Delivery, Ended, Ending, Ready, raised, refuse_early, resolve
+from eventbus.events import info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
+    from datetime import datetime
 
     from eventbus.consuming.runs import Run
     from eventbus.delivery import Route
+    from eventbus.events import Event
 
 _log = logging.getLogger("eventbus.consuming")
 
@@ -35,6 +37,10 @@ class BatchExecutors(Standing[Deliveries]):
         A batch is cancelled for lost leases only when all of its events are another's: the others would be run again
         for nothing. The success of one whose lease was lost meanwhile acks, its failure changes nothing.
     """
+
+    def __init__(self, **rooms: Any) -> None:
+        super().__init__(**rooms)
+        self._uncollected = Uncollected()
 
     def _ender(self, finish: Callable[[Delivery, Ended], None]) -> Callable[[Deliveries, Ended], None]:
         def end(batch: Deliveries, ended: Ended) -> None:
@@ -82,14 +88,15 @@ class BatchExecutors(Standing[Deliveries]):
 
     async def _handle(self, run: Run[Deliveries], batch: Deliveries) -> Ended | None:
         """Call the handler; None, since each event has an ending of its own."""
-        parts = self._decode(batch)
-        if not parts:
+        self._uncollected.begin()
+        events, times = self._decode(batch)
+        if not events:
             return None
-        context = BatchContext(self._around, parts)
+        context = BatchContext(self._around, events)
         run.start(self._route.handler, context, self._now())
         ended = HANDLED
         try:
-            await self._route.invoke([ready.event for ready in parts.values()], context)
+            await self._route.invoke([*events.values()], context)
         except asyncio.CancelledError as error:
             if self._being_ended():
                 raise
@@ -101,27 +108,32 @@ class BatchExecutors(Standing[Deliveries]):
         if run.task.cancelling():
             await forget_cancellation(run.task)
         context.over = True
-        for delivery, ready in parts.items():
-            self._end_part(run, batch, delivery, ready, run.asked or context.failures.get(delivery, ended))
+        took = self._now() - run.since
+        for (delivery, event), time in zip(events.items(), times, strict=True):
+            self._end_part(batch, delivery, event, run.asked or context.failures.get(delivery, ended), took, time)
         return None
 
-    def _decode(self, batch: Deliveries) -> dict[Delivery, Ready]:
-        """The events; what is none leaves the batch."""
-        parts: dict[Delivery, Ready] = {}
-        with _nothing_collected():
-            for delivery in [*batch]:
-                found = resolve(self._subscription, delivery.fields)
-                if isinstance(found, Ready):
-                    parts[delivery] = found
-                else:
-                    self._leave(batch, delivery, found)
-        return parts
+    def _decode(self, batch: Deliveries) -> tuple[dict[Delivery, Event], list[datetime | None]]:
+        """The events, and when each was published; what is none leaves the batch.
 
-    def _end_part(self, run: Run[Deliveries], batch: Deliveries, delivery: Delivery, ready: Ready, ended: Ended) -> None:
+        No more is kept: what lives as long as the batch fills the processor's caches, and is what the collector looks through.
+        """
+        events: dict[Delivery, Event] = {}
+        times: list[datetime | None] = []
+        for delivery in [*batch]:
+            found = resolve(self._subscription, delivery.fields)
+            if isinstance(found, Ready):
+                events[delivery] = found.event
+                times.append(found.time)
+            else:
+                self._leave(batch, delivery, found)
+        return events, times
+
+    def _end_part(self, batch: Deliveries, delivery: Delivery, event: Event, ended: Ended, took: float, time: datetime | None) -> None:
         if ended is not HANDLED:
-            ended = replace(ended, type=ready.type)
+            ended = replace(ended, type=info(type(event)).type)
         if self._observers:
-            self._tell(ready.type, run.since, ready.envelope, ended)
+            self._tell(info(type(event)).type, took, time, ended)
         self._leave(batch, delivery, ended)
 
     def _leave(self, batch: Deliveries, delivery: Delivery, ended: Ended) -> None:
@@ -134,16 +146,3 @@ class BatchExecutors(Standing[Deliveries]):
             about = {"eventbus": {"topic": context.topic, "group": context.group}}
             _log.error("handler %s raised for %r", run.name, context, exc_info=error, extra=about)
         return ended
-
-
-@contextmanager
-def _nothing_collected() -> Generator[None]:
-    """What a batch is decoded into lives until its end: to look for garbage in it meanwhile costs as much as half the decoding."""
-    if not gc.isenabled():  # the program's own wish
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from eventbus.consuming.gate import is_last
@@ -73,11 +74,9 @@ class BatchWork(Queue[Deliveries]):
 
     def _take(self) -> Deliveries:
         waiting = self._waiting
-        batch: Deliveries = {waiting.popleft(): None}
-        if is_last(next(iter(batch))):
-            return batch
-        while waiting and len(batch) < self._size and not is_last(waiting[0]):
-            batch[waiting.popleft()] = None
+        batch: Deliveries = dict.fromkeys(takewhile(_has_company, islice(waiting, self._size))) or {waiting[0]: None}
+        for _ in batch:
+            _ = waiting.popleft()
         return batch
 
     def _complete(self) -> bool:
@@ -103,3 +102,7 @@ class BatchWork(Queue[Deliveries]):
     def _ripen(self) -> None:
         self._timer, self._ripe = None, True
         self._wake(1)
+
+
+def _has_company(delivery: Delivery) -> bool:
+    return not is_last(delivery)

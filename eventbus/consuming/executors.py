@@ -73,7 +73,7 @@ class Executors(Standing[Delivery]):
         # What ended after it was asked to stop has no success, whatever it made of its cancellation.
         ended = run.asked or ended
         if self._observers:
-            self._tell(context.type, run.since, found.envelope, ended)
+            self._tell(context.type, self._now() - run.since, found.time, ended)
         return ended
 
     def _raised(self, error: BaseException, run: Run[Delivery], context: Context) -> Ended:

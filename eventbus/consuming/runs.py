@@ -23,7 +23,7 @@ class Run(Generic[Given]):
         task: The executor.
         given: The delivery, or the batch, that it sees to its end; None while it waits for work.
         handler: The handler that runs; None while what was given waits at the gate.
-        context: What the handler was given beside that.
+        context: What the running handler was given beside that.
         since: When the handler started; the event loop's time.
         asked: How it is to end, once we asked it to; a handler's own result does not count any more then.
         late: Its thread is beyond the timeout, and that was said.
@@ -60,7 +60,7 @@ class Run(Generic[Given]):
     def begin(self, given: Given) -> None:
         """It has something in hand."""
         self.given = given
-        self.context = self.asked = None
+        self.asked = None
         self.late = False
 
     def start(self, handler: Handler, context: Context | BatchContext, now: float) -> None:

@@ -14,16 +14,17 @@ import anyio
 from eventbus.consuming.runs import Run, current_task, forget_cancellation
 from eventbus.consuming.work import Given, Queue
 from eventbus.delivery import Ended, Ending, Handled
+from eventbus.events import age
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
     from contextvars import Context as Variables
+    from datetime import datetime
 
     from anyio.abc import TaskGroup
 
     from eventbus.consuming.gate import Gate
     from eventbus.delivery import Alive, Delivery, Observer, Subscription, Surroundings
-    from eventbus.events import Envelope
 
 _log = logging.getLogger("eventbus.consuming")
 _T = TypeVar("_T")
@@ -196,7 +197,7 @@ class Standing(ABC, Generic[Given]):
             _log.error("%s: seeing a delivery through failed", self._subscription, exc_info=error)
             ended = run.asked or Ended(Ending.RAISED, "seeing it through failed", error, run.type)
         finally:
-            run.handler = None
+            run.handler = run.context = None
             self._occupied -= 1
             if not self._occupied:
                 self._idle.set()
@@ -224,9 +225,9 @@ class Standing(ABC, Generic[Given]):
     def _again(self, delivery: Delivery) -> None:
         self._work.put_first([delivery])
 
-    def _tell(self, event_type: str, since: float, envelope: Envelope | None, ended: Ended) -> None:
-        latency = None if envelope is None else envelope.age()
-        handled = Handled(self._subscription, event_type, ended.ending, self._now() - since, latency)
+    def _tell(self, event_type: str, took: float, time: datetime | None, ended: Ended) -> None:
+        latency = None if time is None else age(time)
+        handled = Handled(self._subscription, event_type, ended.ending, took, latency)
         for observer in self._observers:
             try:
                 observer(handled)

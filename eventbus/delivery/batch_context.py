@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from eventbus.delivery.context import Context, Surroundings
 from eventbus.delivery.outcome import Ended, Ending, raised
 from eventbus.errors import ConfigurationError, LifecycleError
+from eventbus.events import Envelope, info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventbus.delivery.delivery import Delivery
     from eventbus.delivery.published import PublishEvent
-    from eventbus.delivery.resolution import Ready
     from eventbus.events import Event
 
 _log = logging.getLogger("eventbus.handler")
@@ -33,11 +33,11 @@ class BatchContext:
         over: The handler has ended.
     """
 
-    __slots__ = ("_around", "_parts", "_places", "failures", "in_thread", "over")
+    __slots__ = ("_around", "_events", "_places", "failures", "in_thread", "over")
 
-    def __init__(self, around: Surroundings, parts: Mapping[Delivery, Ready]) -> None:
+    def __init__(self, around: Surroundings, events: Mapping[Delivery, Event]) -> None:
         self._around = around
-        self._parts = parts
+        self._events = events
         self._places: dict[int, list[Delivery]] = {}
         self.failures: dict[Delivery, Ended] = {}
         self.in_thread = self.over = False
@@ -78,7 +78,7 @@ class BatchContext:
     @property
     def remaining(self) -> list[Event]:
         """The events that were not failed so far, in order: those that are acknowledged if the handler returns now."""
-        return [ready.event for delivery, ready in self._parts.items() if delivery not in self.failures]
+        return [event for delivery, event in self._events.items() if delivery not in self.failures]
 
     @property
     def topic(self) -> str:
@@ -107,7 +107,7 @@ class BatchContext:
 
     def __repr__(self) -> str:
         """Name the batch, without its content."""
-        return f"<BatchContext of {len(self._parts)} events of {self.topic!r} for {self.group!r}>"
+        return f"<BatchContext of {len(self._events)} events of {self.topic!r} for {self.group!r}>"
 
     if not TYPE_CHECKING:
 
@@ -119,8 +119,8 @@ class BatchContext:
     def _find(self, event: Event) -> list[Delivery]:
         if not self._places:
             places: dict[int, list[Delivery]] = defaultdict(list)
-            for delivery, ready in self._parts.items():
-                places[id(ready.event)].append(delivery)  # a validator may make one object of several entries
+            for delivery, each in self._events.items():
+                places[id(each)].append(delivery)  # a validator may make one object of several entries
             self._places = dict(places)
         found = self._places.get(id(event))
         if found is None:
@@ -130,8 +130,8 @@ class BatchContext:
         return found
 
     def _context(self, delivery: Delivery) -> Context:
-        ready = self._parts[delivery]
-        return Context(self._around, delivery, ready.envelope, ready.type)
+        envelope = Envelope.parse(delivery.fields)  # again: few handlers ask, and all would keep it
+        return Context(self._around, delivery, envelope, info(type(self._events[delivery])).type)
 
     def _failure(self, delivery: Delivery, error: BaseException | str) -> Ended:
         context = self._context(delivery)

@@ -22,10 +22,12 @@ WINDOW: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """`subscribe(…, batch=Batch(max_size=500, max_wait=0.2))`: the handler takes a list of events.
+    """`subscribe(…, batch=Batch(max_size=100, max_wait=0.2))`: the handler takes a list of events.
 
     Attributes:
-        max_size: Most events in one call. Default 500.
+        max_size: Most events in one call. Default 100: that costs least per event, since what more of them are decoded into
+            exceeds the processor's caches (lists of 500 take about a tenth longer, measured), and no handler that raises
+            has more than that run again. A database may gain more by larger ones.
         max_wait: Seconds that the first of them waits for company at most; the wait ends early when the batch is full,
             when the bus drains, and well before the lease. Default 0.2.
 
@@ -33,7 +35,7 @@ class Batch:
         ConfigurationError: A value outside these bounds.
     """
 
-    max_size: int = 500
+    max_size: int = 100
     max_wait: float = 0.2
 
     def __post_init__(self) -> None:
@@ -47,7 +49,7 @@ class Batch:
 def check_batch(value: object) -> None:
     """Refuse what is no batch."""
     if not isinstance(value, Batch):
-        raise ConfigurationError(f"batch={value!r}: give a Batch(max_size=500, max_wait=0.2)")
+        raise ConfigurationError(f"batch={value!r}: give a Batch(max_size=100, max_wait=0.2)")
 
 
 def window_of(idempotent: object) -> float | None:

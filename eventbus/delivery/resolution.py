@@ -10,6 +10,8 @@ from eventbus.errors import DecodeError
 from eventbus.events import Envelope, Event, adopt, decode, info
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from eventbus.delivery.subscription import Route, Subscription
 
 
@@ -25,6 +27,11 @@ class Ready:
     def type(self) -> str:
         """The event's type."""
         return info(type(self.event)).type
+
+    @property
+    def time(self) -> datetime | None:
+        """When the event was published, where that is known."""
+        return None if self.envelope is None else self.envelope.time
 
 
 def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:

@@ -2,7 +2,7 @@
 
 from eventbus.events.checks import is_count, is_seconds, is_text
 from eventbus.events.codec import Flat, check_size, decode, decode_flat, encode, entry_parts
-from eventbus.events.envelope import Envelope
+from eventbus.events.envelope import Envelope, age
 from eventbus.events.event import BigInt, Event, EventInfo, Value, adopt, descendants, identity, info
 from eventbus.events.identity import Identity
 from eventbus.events.names import check_name
@@ -19,6 +19,7 @@ __all__ = [
     "Topic",
     "Value",
     "adopt",
+    "age",
     "check_name",
     "check_size",
     "decode",

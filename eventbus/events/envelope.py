@@ -133,13 +133,6 @@ class Envelope:
         """The event's id."""
         return self.identity.id
 
-    def age(self) -> float | None:
-        """Seconds since the event's time by this machine's clock, not below 0; None where it has none."""
-        if self.time is None:
-            return None
-        age = wall_clock() - self.time.timestamp()
-        return age if age > 0 else 0.0
-
     @property
     def key(self) -> str | None:
         """The value that orders the event, if any."""
@@ -169,6 +162,12 @@ class Envelope:
     def headers(self) -> dict[str, str]:
         """What the publisher added."""
         return {name: value for name, value in self.attributes.items() if name not in _KNOWN and not name.startswith("eb")}
+
+
+def age(time: datetime) -> float:
+    """Seconds since a time by this machine's clock, not below 0."""
+    seconds = wall_clock() - time.timestamp()
+    return seconds if seconds > 0 else 0.0
 
 
 def by_name(fields: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -1,6 +1,6 @@
 """10. Batches: a handler takes a list of events, where many together cost less than each alone.
 
-A database takes five hundred rows in one statement nearly as fast as one. `batch=Batch(max_size=500, max_wait=0.2)` gives
+A database takes a hundred rows in one statement nearly as fast as one. `batch=Batch(max_size=100, max_wait=0.2)` gives
 the handler lists: a full one at once, else what came until the first of them has waited long enough. Each event keeps its
 own ending: a handler may fail single ones, and the others are acknowledged.
 """

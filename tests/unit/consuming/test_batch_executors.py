@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 
 import pytest
 
@@ -156,8 +157,11 @@ async def test_a_handler_is_not_called_for_a_batch_of_nothing():
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_nothing_is_collected_while_a_batch_is_decoded(enabled, monkeypatch):
-    """It would be looked at again and again, and lives until the batch ends. A program that collects by itself goes on to."""
+async def test_nothing_is_collected_while_a_batch_is_decoded_and_handled_in_one_turn(enabled, monkeypatch):
+    """It would be looked at again and again, and lives until the batch ends. A program that collects by itself goes on to.
+
+    What suspends is collected as usual from there on, and so is everything once the loop has turned.
+    """
     seen, resolve = [], batch_executors.resolve
 
     def looking(*arguments):
@@ -165,6 +169,8 @@ async def test_nothing_is_collected_while_a_batch_is_decoded(enabled, monkeypatc
         return resolve(*arguments)
 
     async def handler(events: list[OrderCreated]):
+        seen.append(gc.isenabled())
+        await asyncio.sleep(0)
         seen.append(gc.isenabled())
 
     monkeypatch.setattr(batch_executors, "resolve", looking)
@@ -174,9 +180,35 @@ async def test_nothing_is_collected_while_a_batch_is_decoded(enabled, monkeypatc
         async with floor.open():
             floor.put("1", "2")
             await floor.after(2)
+            floor.put("3")
+            await floor.after(3)
+            seen.append(gc.isenabled())
     finally:
         gc.enable()
-    assert seen == [False, False, enabled]
+    assert seen == [False, False, False, enabled, False, False, enabled, enabled]
+
+
+async def test_what_was_handled_without_suspending_is_let_go_of_before_anything_is_collected():
+    """Else the collector would look through it after all."""
+    alive: list[weakref.ref[object]] = []
+
+    async def handler(events: list[OrderCreated]):
+        alive.extend(weakref.ref(event) for event in events)
+
+    floor = BatchFloor(handler)
+    found: list[object] = []
+
+    def look(phase: str, _: object) -> None:
+        if phase == "start" and not found:
+            found.extend(each() for each in alive)
+
+    async with floor.open():
+        floor.put("1", "2", "3")
+        await floor.after(3)
+        gc.callbacks.append(look)
+        gc.collect()
+        gc.callbacks.remove(look)
+    assert found == [None] * 3
 
 
 async def test_all_of_a_batch_pass_the_gate_before_any_starts():
