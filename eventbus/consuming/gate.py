@@ -205,11 +205,15 @@ class Gate:
 
 
 def _batches(deliveries: Iterable[Delivery]) -> list[tuple[tuple[bool, str, bool], list[Delivery]]]:
-    """Split by stream, token and whether their start is counted, and into pieces that one script takes."""
+    """Split by stream, token and whether their start is counted, and into pieces that one script takes.
+
+    Starts are counted last: a process that dies while leases are still asked for has lost none.
+    """
     kinds: dict[tuple[bool, str, bool], list[Delivery]] = defaultdict(list)
     for each in deliveries:
         kinds[each.private, each.token, each.marked_first].append(each)
-    return [(kind, found[at : at + PAGE]) for kind, found in kinds.items() for at in range(0, len(found), PAGE)]
+    in_order = sorted(kinds.items(), key=lambda each: each[0][2])
+    return [(kind, found[at : at + PAGE]) for kind, found in in_order for at in range(0, len(found), PAGE)]
 
 
 def _spent(delivery: Delivery) -> Ended | None:

@@ -421,3 +421,11 @@ async def test_starts_that_were_counted_are_not_counted_again_for_those_of_the_o
     entrance.server.fails = [BackendUnavailable("away")]
     assert await entrance.gate.admit_together([one, old]) == {}
     assert sorted(what for what, _ in entrance.asked) in (["beat", "mark", "mark"], ["beat", "beat", "mark"])
+
+
+async def test_starts_are_counted_when_nothing_else_is_to_be_waited_for():
+    """A process that dies while the others' leases are still asked for has lost no start."""
+    entrance, one, old = Entrance(), claimed(), stale()
+    entrance.server.fails = [BackendUnavailable("away")] * 2
+    assert await entrance.gate.admit_together([one, old]) == {}
+    assert entrance.asked == [*[("beat", [old.entry_id])] * 3, ("mark", [one.entry_id])]
