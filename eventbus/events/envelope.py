@@ -39,6 +39,8 @@ _NAME: Final = re.compile(r"[a-z0-9]{1,64}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_NO_TIME: Final = re.compile(r"[Tt]24:|[+-]\d\d:[6-9]\d$")
+"""What `fromisoformat` takes for another time: midnight of the next day (from Python 3.14 on), a zone of 60 minutes and more."""
 
 
 def is_attribute(value: object) -> bool:
@@ -187,9 +189,12 @@ def _damage(first: Sequence[bytes | None]) -> str:
 def _attributes(rest: Sequence[bytes]) -> tuple[dict[str, str], int]:
     """What stands beside the first attributes, and the data's version."""
     found: dict[str, str] = {}
-    for at in range(len(rest) - 2, -1, -2):  # backwards: the first of a name is written last
-        if rest[at] not in _FIRST:
-            found[rest[at].decode()] = rest[at + 1].decode()
+    try:
+        for at in range(len(rest) - 2, -1, -2):  # backwards: the first of a name is written last
+            if rest[at] not in _FIRST:
+                found[rest[at].decode()] = rest[at + 1].decode()
+    except UnicodeDecodeError:  # perhaps of a value that does not count; to look at that first takes half as long again
+        found = {name.decode(): value.decode() for name, value in by_name(rest).items() if name not in _FIRST}
     return found, _version(found.get("dataversion", "1"))
 
 
@@ -205,6 +210,9 @@ def _moment(text: str) -> datetime:
     if not _TIME.fullmatch(text):
         raise DecodeError("the entry's time is not RFC 3339")
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):  # no such day; year 1 or 9999 in a zone that leaves it
-        raise DecodeError("the entry's time does not exist") from None
+        moment = None
+    if moment is None or _NO_TIME.search(text):
+        raise DecodeError("the entry's time does not exist")
+    return moment

@@ -100,6 +100,15 @@ def test_an_entry_without_specversion_has_no_envelope(entry):
     assert Envelope.parse(flat(entry)) is None
 
 
+def test_a_value_that_does_not_count_need_not_be_utf_8():
+    """Neither on the fast path nor beside it; one that counts must be, however often its name stands."""
+    for begin in (flat(ENTRY), flat(dict(reversed(ENTRY.items())))):
+        again = flat(dict.fromkeys(("id", "tenant", "partitionkey", "dataversion"), b"\xff"))
+        assert parts(Envelope.parse(begin + again)) == parts(Envelope.parse(begin))
+    with pytest.raises(DecodeError, match="not UTF-8"):
+        Envelope.parse([*flat(REQUIRED), b"tenant", b"\xff", b"tenant", b"north"])
+
+
 def test_a_later_minor_version_is_read():
     """CloudEvents 1.1 would be compatible."""
     assert Envelope.parse(flat({**REQUIRED, "specversion": "1.1"})).id == "abc"
@@ -186,10 +195,18 @@ def test_other_times_are_refused(written):
 
 
 @pytest.mark.parametrize(
-    "written", ["2026-02-30T00:00:00Z", "2026-01-01T25:00:00Z", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"]
+    "written",
+    [
+        "2026-02-30T00:00:00Z",
+        "2026-01-01T24:00:00Z",
+        "2026-01-01T25:00:00Z",
+        "2026-01-01T00:00:00+14:60",
+        "0001-01-01T00:00:00+23:00",
+        "9999-12-31T23:59:59-23:00",
+    ],
 )
 def test_times_that_do_not_exist_are_refused(written):
-    """No such day, or beyond the calendar once it is in UTC."""
+    """No such day, hour or zone, or beyond the calendar once it is in UTC."""
     with pytest.raises(DecodeError, match=r"^the entry's time does not exist$"):
         Envelope.parse(flat({**REQUIRED, "time": written}))
 
