@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from eventbus.delivery.outcome import Ended, Ending
 from eventbus.errors import DecodeError
-from eventbus.events import Envelope, Event, adopt, decode, info
+from eventbus.events import Envelope, Event, adopt, decode, info, is_attribute
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,6 +76,8 @@ def refuse_early(subscription: Subscription, fields: list[bytes]) -> Ended | Non
 
 
 def _refusal(envelope: Envelope, route: Route | None) -> Ended:
+    if route is None and not is_attribute(envelope.type):  # no class can be of such a type: nobody will ever know it
+        return Ended(Ending.UNDECODABLE, "the entry's type has control characters", type=envelope.type)
     if route is None:
         reason = f"no handler of this group names type {envelope.type!r}"
         return Ended(Ending.NOBODY, reason, type=envelope.type, version=envelope.version)

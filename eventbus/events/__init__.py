@@ -2,7 +2,7 @@
 
 from eventbus.events.checks import is_count, is_seconds, is_text
 from eventbus.events.codec import Flat, check_size, decode, decode_flat, encode, entry_parts
-from eventbus.events.envelope import Envelope, age
+from eventbus.events.envelope import Envelope, age, is_attribute
 from eventbus.events.event import BigInt, Event, EventInfo, Value, adopt, descendants, identity, info
 from eventbus.events.identity import Identity
 from eventbus.events.names import check_name
@@ -29,6 +29,7 @@ __all__ = [
     "entry_parts",
     "identity",
     "info",
+    "is_attribute",
     "is_count",
     "is_seconds",
     "is_text",

@@ -249,3 +249,11 @@ def test_deep_nesting_is_undecodable_and_nothing_worse(depth):
     """No recursion error reaches the loop."""
     for data in (b"[" * depth + b"]" * depth, b'{"order_id":' * depth + b"1" + b"}" * depth):
         assert resolve(PLAIN, entry(data=data)).ending is Ending.UNDECODABLE
+
+
+@pytest.mark.parametrize("name", ["\x00", "Order\nCreated", "\x1b[2JOrderCreated", "Order\x9b"])
+def test_a_type_with_control_characters_is_damaged_and_not_somebody_elses(name):
+    """No class can be of it, in no deployment: to wait for one, or to skip it, would hide a mistake."""
+    fields = [b"specversion", b"1.0", b"id", b"1", b"type", name.encode(), b"source", b"/s", b"data", b"{}"]
+    expected = Ended(Ending.UNDECODABLE, "the entry's type has control characters", type=name)
+    assert resolve(subscription(), fields) == refuse_early(subscription(), fields) == expected
