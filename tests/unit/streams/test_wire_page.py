@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from eventbus.consuming import beat, gate, mover, settler
+from eventbus.consuming import beat, claimer, gate, marks, mover, promoter, settler
 from eventbus.delivery import CRASHES, Carried
 from eventbus.delivery.carried import LATEST, MOST, REST
 from eventbus.delivery.letter import MESSAGE, TRACEBACK
@@ -16,9 +16,11 @@ from eventbus.delivery.outcome import UNHANDLED, Reason
 from eventbus.events import Event, encode
 from eventbus.events.event import LONGEST_TYPE
 from eventbus.events.names import LONGEST
-from eventbus.streams import entries, keys
+from eventbus.streams import entries, group, keys, reader
+from eventbus.streams import marks as mark_commands
 from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.scripts import script
+from eventbus.supervision import promotion
 from tests.support.pages import ROOT
 
 PAGE = (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
@@ -153,7 +155,14 @@ NUMBERS = {
     "ids a call": f"give `beat`, `mark` and `start` at most {beat.PAGE} ids a call, `ack` and `finish` {settler.ENOUGH}",
     "entries a call": f"`move`, `drop` and `rescue` {mover.MOST} entries or {mover.MOST_BYTES >> 20} MiB",
     "a claim": f"look at {entries.WINDOW:,} rows and take {entries.CLAIM_BYTES >> 20} MiB",
-    "a claim's last starts": f"and ARGV 9 is {CRASHES}",
+    "a claim's last starts": f"ARGV 8 is {claimer.LASTS} less the entries you hold at their last start, and ARGV 9 is {CRASHES}",
+    "a promotion": f"ARGV 3 is {promoter.WINDOW}, ARGV 4",
+    "a promotion of what is scheduled": f"ARGV 1 is {promotion.WINDOW}, ARGV 2 {promotion.WINDOW_BYTES}",
+    "a read": f"BLOCK {reader.BLOCK * 1000:.0f} STREAMS t {{t}}:retry:g > >`, always both",
+    "own rows": f"XPENDING KEY group - + {entries.PENDING_PAGE} consumer",
+    "due times": f"ARGV 2 is {group.MEND_PAGE}, ARGV 3 {group.MEND_BYTES}",
+    "leftovers": f"ARGV 6 is {mark_commands.LEFTOVERS}",
+    "names of events": f"longer than {marks.LONGEST} characters",
 }
 
 
