@@ -110,7 +110,7 @@ class BatchExecutors(Standing[Deliveries]):
         context.over = True
         took = self._now() - run.since
         for (delivery, event), time in zip(events.items(), times, strict=True):
-            self._end_part(batch, delivery, event, run.asked or context.failures.get(delivery, ended), took, time)
+            self._leave(batch, delivery, self._told(run.asked or context.failures.get(delivery, ended), event, took, time))
         return None
 
     def _decode(self, batch: Deliveries) -> tuple[dict[Delivery, Event], list[datetime | None]]:
@@ -129,12 +129,13 @@ class BatchExecutors(Standing[Deliveries]):
                 self._leave(batch, delivery, found)
         return events, times
 
-    def _end_part(self, batch: Deliveries, delivery: Delivery, event: Event, ended: Ended, took: float, time: datetime | None) -> None:
+    def _told(self, ended: Ended, event: Event, took: float, time: datetime | None) -> Ended:
+        """How one of the events ended, once the onlookers know."""
         if ended is not HANDLED:
             ended = replace(ended, type=info(type(event)).type)
         if self._observers:
             self._tell(info(type(event)).type, took, time, ended)
-        self._leave(batch, delivery, ended)
+        return ended
 
     def _leave(self, batch: Deliveries, delivery: Delivery, ended: Ended) -> None:
         self._finish(delivery, ended)
