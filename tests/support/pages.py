@@ -176,7 +176,8 @@ class Page:
 
     async def _execute(self, text: str, line: int) -> None:
         # Moved down to its line on the page, so that a traceback points there.
-        code = compile("\n" * (line - 1) + text, str(self._path), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        # What this module imports from __future__ is none of the page's: annotations are what they are at a prompt.
+        code = compile("\n" * (line - 1) + text, str(self._path), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         result = eval(code, vars(self._module))
         if inspect.isawaitable(result):
             await result
