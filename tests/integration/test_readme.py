@@ -21,11 +21,14 @@ SKETCHES = {DOCS / "design.md", DOCS / "protocol.md"}
 TRANSCRIPTS = {DOCS / "cli.md"}
 """Transcripts with crashes and mistakes in them. The commands have tests of their own; here their spelling is held."""
 
+COMPARED = {DOCS / "howto" / "troubleshooting.md"}
+"""Transcripts of troubles, which `test_troubleshooting.py` brings about to compare what is printed."""
+
 FAMILIES = {"dead", "groups"}
 """Commands that have commands of their own."""
 
 EVERY_PAGE = [ROOT / "README.md", ROOT / "services" / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-PAGES = [page for page in EVERY_PAGE if page not in SKETCHES | TRANSCRIPTS]
+PAGES = [page for page in EVERY_PAGE if page not in SKETCHES | TRANSCRIPTS | COMPARED]
 
 
 def name(page):
