@@ -257,11 +257,11 @@ SILENT: Final = 1.5
 
 def _trims_pending(bus: Bus) -> Bus:
     class Trims(bus.janitor_class):
-        async def trim(self, topic):
+        async def trim(self, topic, *priority):
             rows = await self._wire.one("XINFO", "GROUPS", topic.name)
             last = [dict(zip(row[::2], row[1::2], strict=True))[b"last-delivered-id"] for row in rows]
             await self._wire.one("XTRIM", topic.name, "MINID", min(last, default=b"0-0"))
-            return await super().trim(topic)
+            return await super().trim(topic, *priority)
 
     return type("PlantedBus", (bus,), {"janitor_class": Trims})
 

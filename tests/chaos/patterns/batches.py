@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from eventbus import Batch, BatchContext
 from eventbus.consuming.standing import HANDLED
+from eventbus.delivery import Ending
 from tests.chaos.checkers.apart import Apart
 from tests.chaos.patterns.pattern import Pattern
 from tests.chaos.planted import Plant, rooms_of
@@ -30,8 +31,8 @@ AT_A_TIME: Final = 2
 
 def _acks_all(base: Any) -> Any:
     class AcksAll(base):
-        def _end_part(self, run, batch, delivery, ready, ended):
-            super()._end_part(run, batch, delivery, ready, ended if run.asked else HANDLED)
+        def _told(self, ended, event, took, time):
+            return HANDLED if ended.ending is Ending.RAISED else super()._told(ended, event, took, time)
 
     return AcksAll
 
