@@ -12,7 +12,7 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo bench bench-all bench-self bench-beat bench-import bench-lock lock format clean
+.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo scenario bench bench-all bench-self bench-beat bench-import bench-lock lock format clean
 
 help: ## List the targets
 	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
@@ -51,6 +51,9 @@ chaos-planted: $(VENV)/.dev ## Plant bugs, and see each caught by the checker na
 
 demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to end by itself)
 	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))
+
+scenario: $(VENV)/.demo ## Run what people come with on a Redis of its own (NAME=signup; without it they are listed)
+	@$(BIN)/python -m scenarios$(if $(NAME),.$(NAME))
 
 bench: $(VENV)/.dev ## Measure the bus beside other libraries and write docs/performance.md (about ten minutes, goes on where it was)
 	@$(BIN)/python -m benchmarks table $(ARGS)

@@ -24,7 +24,7 @@ from tests.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "design.md"
-COPIED = ("eventbus", "tests", "services", "docs", "pyproject.toml", "README.md")
+COPIED = ("eventbus", "tests", "services", "scenarios", "docs", "pyproject.toml", "README.md")
 PATIENCE = 25  # seconds that a test gets: what waits for something broken waits for ever
 WORST = ("passed", "skipped", "failed")
 

@@ -1,0 +1,1 @@
+"""What people come with, each a file to copy: `python -m scenarios` lists them."""

@@ -1,0 +1,35 @@
+"""Change data capture by two workers that each have a feeder, one of which is killed."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from scenarios import changes
+from tests.support.crew import crew, until
+
+
+async def test_the_replica_is_the_source_and_every_change_stands_once_under_its_number(url, tmp_path, monkeypatch):
+    """Neither a gap nor a double where the feeder was killed, nor where two of them were at it."""
+    monkeypatch.setattr(changes, "FOLDER", tmp_path)
+    batches = count(0, 20)
+
+    async def edit() -> None:
+        changes.edit(next(batches), 20)
+        await until(lambda: changes.customers("replica"))
+
+    def numbers():
+        return [number for number, _ in changes.changes_after(0, most=100_000)]
+
+    async with crew("changes", url, tmp_path) as workers:
+        await workers.joined("customers", "replica")
+        await workers.lose_one("customers", group="replica", work=edit)
+        await edit()
+        while await workers.client.xlen("customers") < len(numbers()):
+            await until(bool, numbers())
+        await workers.settled("customers")
+        ids = [entry_id for entry_id, _ in await workers.client.xrange("customers")]
+        await workers.leave()
+
+    assert ids == [f"{number}-0" for number in numbers()]
+    assert numbers() == list(range(1, len(ids) + 1))
+    assert changes.customers("replica") == changes.customers("source") != []
