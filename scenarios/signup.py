@@ -16,7 +16,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from eventbus import Context, Event, EventBus
+from eventbus import Context, Event, EventBus, Published
 
 DATABASE = Path(os.environ.get("SCENARIO_FOLDER", ".")) / "signup.sqlite3"
 ANSWER = 0.02
@@ -69,9 +69,9 @@ def newcomers(count: int, *, first: int = 1) -> list[UserSignedUp]:
     return [UserSignedUp(user_id=f"u-{number}", email=f"user{number}@example.org") for number in numbers]
 
 
-async def sign_up(bus: EventBus, users: list[UserSignedUp]) -> None:
+async def sign_up(bus: EventBus, users: list[UserSignedUp]) -> list[Published]:
     """Publish each event twice: one object has one id, and so have its copies."""
-    await bus.publish_many(copy for user in users for copy in (user, user))
+    return await bus.publish_many(copy for user in users for copy in (user, user))
 
 
 async def settled(bus: EventBus) -> bool:

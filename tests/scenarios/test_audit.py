@@ -17,16 +17,17 @@ async def test_the_log_has_every_event_and_repeats_none_but_those_that_the_dead_
     monkeypatch.setattr(audit, "LOG", tmp_path / "audit.jsonl")
     published = {}
 
-    async def day() -> None:
+    async def day() -> set[str]:
         events = audit.day([f"user-{number}" for number in range(20)])
         records = await workers.bus.publish_many(events)
-        published.update({record.event_id: event for record, event in zip(records, events, strict=True)})
+        new = {record.event_id: event for record, event in zip(records, events, strict=True)}
+        published.update(new)
+        await until(lambda: new.keys() & audit.read()[0])
+        return set(audit.read()[0])
 
     async with crew("audit", url, tmp_path) as workers:
         for topic in TOPICS:
             await workers.joined(topic, "audit")
-        await day()
-        await until(lambda: audit.read()[0])
         lost = await workers.lose_one(*TOPICS, group="audit", work=day)
         today = datetime.now(UTC)
         await day()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 
 from scenarios import changes
-from tests.support.crew import crew, until
+from tests.support.crew import DEADLINE, PAUSE, crew, until
 
 
 async def test_the_replica_is_the_source_and_every_change_stands_once_under_its_number(url, tmp_path, monkeypatch):
@@ -13,9 +14,11 @@ async def test_the_replica_is_the_source_and_every_change_stands_once_under_its_
     monkeypatch.setattr(changes, "FOLDER", tmp_path)
     batches = count(0, 20)
 
-    async def edit() -> None:
+    async def edit() -> set[str]:
         changes.edit(next(batches), 20)
-        await until(lambda: changes.customers("replica"))
+        before = changes.customers("replica")
+        await until(lambda: changes.customers("replica") != before)
+        return {fields["id"] for _, fields in await workers.client.xrange("customers")}
 
     def numbers():
         return [number for number, _ in changes.changes_after(0, most=100_000)]
@@ -24,11 +27,12 @@ async def test_the_replica_is_the_source_and_every_change_stands_once_under_its_
         await workers.joined("customers", "replica")
         await workers.lose_one("customers", group="replica", work=edit)
         await edit()
-        while await workers.client.xlen("customers") < len(numbers()):
-            await until(bool, numbers())
+        async with asyncio.timeout(DEADLINE):
+            while await workers.client.xlen("customers") < len(numbers()):
+                await asyncio.sleep(PAUSE)
         await workers.settled("customers")
-        ids = [entry_id for entry_id, _ in await workers.client.xrange("customers")]
         await workers.leave()
+        ids = [entry_id for entry_id, _ in await workers.client.xrange("customers")]
 
     assert ids == [f"{number}-0" for number in numbers()]
     assert numbers() == list(range(1, len(ids) + 1))

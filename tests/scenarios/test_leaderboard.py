@@ -22,18 +22,19 @@ def expected(games):
 async def test_every_game_counts_once_and_in_its_place(url, tmp_path, monkeypatch):
     """The worker that stood by goes on with the games that the dead one held, in their order."""
     monkeypatch.setattr(leaderboard, "DATABASE", tmp_path / "leaderboard.sqlite3")
-    games, rounds = [], count(1, 5)
+    games, rounds, ids = [], count(1, 5), {}
 
-    async def play() -> None:
+    async def play() -> set[str]:
         begin = next(rounds)
         new = leaderboard.played(range(begin, begin + 5))
-        await workers.bus.publish_many(new)
+        records = await workers.bus.publish_many(new)
         games.extend(new)
+        ids.update({(game.player, game.game): record.event_id for game, record in zip(new, records, strict=True)})
+        await until(lambda: any(games >= begin for _, _, games in leaderboard.top(100)))
+        return {ids[player, games] for player, _, games in leaderboard.top(100)}
 
     async with crew("leaderboard", url, tmp_path) as workers:
         await workers.joined("games", "leaderboard")
-        await play()
-        await until(leaderboard.top)
         await workers.lose_one("games", group="leaderboard", work=play)
         await workers.settled("games")
         await workers.leave()

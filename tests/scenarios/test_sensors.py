@@ -26,16 +26,16 @@ async def test_every_reading_counts_once_in_its_window(url, tmp_path, monkeypatc
     monkeypatch.setattr(sensors, "DATABASE", tmp_path / "sensors.sqlite3")
     measured, windows = [], count(0, sensors.WINDOW)
 
-    async def measure() -> None:
+    async def measure() -> set[str]:
         begin = next(windows)
         readings = sensors.readings(range(begin, begin + sensors.WINDOW), sensors=8)
-        await workers.bus.publish_many(readings)
+        new = {record.event_id for record in await workers.bus.publish_many(readings)}
         measured.extend(readings)
+        await until(lambda: new & sensors.counted())
+        return sensors.counted()
 
     async with crew("sensors", url, tmp_path) as workers:
         await workers.joined("readings", "statistics")
-        await measure()
-        await until(lambda: sensors.counted() > 0)
         await workers.lose_one("readings", group="statistics", work=measure)
         await measure()
         await workers.settled("readings")

@@ -20,7 +20,7 @@ from eventbus import EventBus
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 40.0  # seconds; reached only by a failure
-PAUSE = 0.02  # seconds between two looks: the processors belong to the workers
+PAUSE = 0.05  # seconds between two looks: the processors belong to the workers
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,26 @@ class Crew:
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def lose_one(self, *topics: str, group: str, work) -> Lost:
-        """Kill a worker while it holds entries of the group.
+        """Kill a worker between an effect and its acknowledgement.
 
-        Each is stopped, looked at, and killed or woken again. What a stopped process holds stays what it is, so that
-        the kill hits what was seen.
+        One after the other is stopped and looked at. What a stopped process holds stays what it is, so that the kill hits
+        what was seen; one that does not hold what it should is woken, and the next one is looked at.
 
         Args:
             topics: The topics that the group is about.
             group: The group.
-            work: Called, and awaited, before each look: gives the workers something to do.
+            work: Called, and awaited, before each look: gives the workers something to do, and returns the ids of events
+                that had their effect. The worker that is killed holds one of them.
         """
         async with asyncio.timeout(DEADLINE):
             for process in cycle(self.living):
-                await work()
+                effects = await work()  # asked before the stop: a process may stop with the database locked
                 stop(process)
-                if held := await self._held(topics, group, process.pid):
+                held = await self._held(topics, group, process.pid)
+                if held & effects:
                     process.kill()
                     await process.wait()
-                    return Lost(process.pid, frozenset(held))
+                    return Lost(process.pid, held)
                 process.send_signal(signal.SIGCONT)
         raise AssertionError("unreachable")
 
@@ -98,11 +100,15 @@ class Crew:
         groups = [group for level in (found, *found.levels) for group in level.groups]
         return any(group.lag.entries or group.pending or group.parked or group.retry_entries for group in groups)
 
-    async def _held(self, topics, group, pid) -> list[str]:
+    async def _held(self, topics, group, pid) -> frozenset[str]:
         await self.client.ping()  # whatever the process sent before it was stopped has been read by now
         sources = [source for topic in topics for source in await self.bus.admin.pending(topic, group, count=10_000) or ()]
-        rows = [(source.stream, entry.id) for source in sources for entry in source.entries if pid_of(entry.consumer) == pid]
-        return [(await self.client.xrange(stream, entry, entry))[0][1]["id"] for stream, entry in rows]
+        async with self.client.pipeline(transaction=False) as pipeline:
+            for source in sources:
+                for entry in source.entries:
+                    if pid_of(entry.consumer) == pid:
+                        pipeline.xrange(source.stream, entry.id, entry.id)
+            return frozenset(rows[0][1]["id"] for rows in await pipeline.execute())
 
 
 def stop(process: asyncio.subprocess.Process) -> None:
@@ -116,11 +122,11 @@ def pid_of(consumer: str) -> int:
     return int(consumer.split(".")[-2])
 
 
-async def until(condition, *arguments) -> None:
-    """Wait until a condition holds, looking every now and then."""
+async def until(condition) -> None:
+    """Wait until a condition holds; it is looked at often, since a worker is to be stopped before it goes on."""
     async with asyncio.timeout(DEADLINE):
-        while not condition(*arguments):
-            await asyncio.sleep(PAUSE)
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
