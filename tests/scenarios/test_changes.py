@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from itertools import count
 
+import anyio
+from redis.asyncio import Redis
+
+from eventbus import EventBus
 from scenarios import changes
 from tests.support.crew import DEADLINE, PAUSE, crew, until
 
@@ -37,3 +41,28 @@ async def test_the_replica_is_the_source_and_every_change_stands_once_under_its_
     assert ids == [f"{number}-0" for number in numbers()]
     assert numbers() == list(range(1, len(ids) + 1))
     assert changes.customers("replica") == changes.customers("source") != []
+
+
+async def test_a_feeder_that_is_cut_off_anywhere_goes_on_behind_the_last_change_that_redis_has(url, tmp_path, monkeypatch):
+    """It keeps no place of its own: the error for a change that is there already says how far the feeder before it came."""
+    monkeypatch.setattr(changes, "FOLDER", tmp_path)
+
+    async with EventBus(url, service="test") as bus, Redis.from_url(url, decode_responses=True) as client:
+
+        async def fed_until(length) -> None:
+            feeder = asyncio.create_task(changes.feed(bus, anyio.Event()))
+            try:
+                async with asyncio.timeout(DEADLINE):
+                    while await client.xlen("customers") < length:
+                        await asyncio.sleep(0)
+            finally:
+                feeder.cancel()
+                await asyncio.wait([feeder])
+
+        for begin in range(0, 60, 20):
+            changes.edit(begin, 20)
+            await fed_until(5 * begin // 2 + 13)
+        await fed_until(150)
+        ids = [entry_id for entry_id, _ in await client.xrange("customers")]
+
+    assert ids == [f"{number}-0" for number in range(1, 151)]

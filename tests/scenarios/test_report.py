@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from scenarios import report
-from tests.support.crew import crew, until
+from tests.support.crew import PAUSE, crew, until
 
 
 async def test_a_report_of_ten_leases_is_written_once_and_goes_on_where_its_worker_died(url, tmp_path, monkeypatch):
-    """Two further workers stand by, and would begin it if its lease ever ran out while its worker lives."""
+    """Another one stands by for four leases, and would begin it if its lease ran out while its worker lives."""
     monkeypatch.setattr(report, "DATABASE", tmp_path / "report.sqlite3")
     assert 10 * report.LEASE <= report.PAGES * report.PAGE
 
-    async def two_more_pages() -> set[str]:
-        enough = len(report.pages()) + 2
-        await until(lambda: len(report.pages()) >= enough)
+    async def four_leases() -> set[str]:
+        await until(lambda: len(report.pages()) * report.PAGE >= 4 * report.LEASE, pause=PAUSE)
         return {published.event_id}
 
-    async with crew("report", url, tmp_path, count=3) as workers:
+    async with crew("report", url, tmp_path) as workers:
         await workers.joined("reports", "write")
         published = await workers.bus.publish(report.ReportOrdered(report_id="year", pages=report.PAGES))
-        lost = await workers.lose_one("reports", group="write", work=two_more_pages)
+        lost = await workers.lose_one("reports", group="write", work=four_leases)
         written = len(report.pages())
+        await until(lambda: len(report.pages()) == report.PAGES, pause=PAUSE)
         await workers.settled("reports")
         progress = [each.written async for each in workers.bus.history(report.ReportProgressed)]
         await workers.leave()

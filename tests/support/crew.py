@@ -122,16 +122,16 @@ def pid_of(consumer: str) -> int:
     return int(consumer.split(".")[-2])
 
 
-async def until(condition) -> None:
+async def until(condition, *, pause: float = 0.005) -> None:
     """Wait until a condition holds; it is looked at often, since a worker is to be stopped before it goes on."""
     async with asyncio.timeout(DEADLINE):
         while not condition():
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(pause)
 
 
 @asynccontextmanager
-async def crew(scenario: str, url: str, folder: Path, *, count: int = 2):
-    """So many workers of a scenario, which do not outlive the block."""
+async def crew(scenario: str, url: str, folder: Path):
+    """Two workers of a scenario, which do not outlive the block."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("EVENTBUS_", "SCENARIO_"))}
     clean |= {"EVENTBUS_URL": url, "EVENTBUS_LEASE": "1", "EVENTBUS_CLAIM_INTERVAL": "0.2", "SCENARIO_FOLDER": str(folder)}
     command = (sys.executable, "-m", "eventbus", "run", f"scenarios.{scenario}:bus")
@@ -140,7 +140,7 @@ async def crew(scenario: str, url: str, folder: Path, *, count: int = 2):
         found = Crew(bus, client, log)
         try:
             with log.open("wb") as output:
-                for _ in range(count):
+                for _ in range(2):
                     found.processes.append(
                         await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=clean, stdout=output, stderr=output)
                     )
