@@ -6,6 +6,7 @@ import asyncio
 from itertools import count
 
 import anyio
+import pytest
 from redis.asyncio import Redis
 
 from eventbus import EventBus
@@ -66,3 +67,13 @@ async def test_a_feeder_that_is_cut_off_anywhere_goes_on_behind_the_last_change_
         ids = [entry_id for entry_id, _ in await client.xrange("customers")]
 
     assert ids == [f"{number}-0" for number in range(1, 151)]
+
+
+async def test_a_database_that_begins_anew_is_not_taken_for_the_one_whose_changes_the_topic_has(url, tmp_path, monkeypatch):
+    """Else everything that changes in it would be passed over, as published long ago."""
+    async with EventBus(url, service="test") as bus:
+        await bus.publish(changes.CustomerChanged(customer_id=1, name="Ann", city="Oslo"), entry_id="100-0")
+        monkeypatch.setattr(changes, "FOLDER", tmp_path)
+        changes.edit(1, 2)
+        with pytest.raises(RuntimeError, match="the topic is at change 100, and this database has not come so far"):
+            await changes.feed(bus, anyio.Event())
