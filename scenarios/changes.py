@@ -53,16 +53,20 @@ async def feed(bus: EventBus, stopping: anyio.Event) -> None:
                 await bus.publish(change, entry_id=f"{number}-0")
                 last = number
             except EntryIdTooLow as error:  # published before, by a feeder that died or by the one beside this
-                last = int(error.last.partition("-")[0])
-                if last > highest():
-                    raise RuntimeError(
-                        f"the topic is at change {last}, and this database has not come so far: it is another one"
-                    ) from error
+                last = told_by(error)
                 break
             except BackendUnavailable:  # perhaps it was written: that will be seen when it is published again
                 break
         with anyio.move_on_after(0.05):
             await stopping.wait()
+
+
+def told_by(error: EntryIdTooLow) -> int:
+    """The last change that Redis has."""
+    last = int(error.last.partition("-")[0])
+    if last > highest():
+        raise RuntimeError(f"the topic is at change {last}, and this database has not come so far: it is another one") from error
+    return last
 
 
 @asynccontextmanager
