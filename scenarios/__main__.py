@@ -17,7 +17,7 @@ def main() -> None:
 python -m scenarios.signup runs one, on a Redis of its own that ends with it. With workers beside it, of which you may
 kill one while it works:
 
-    export EVENTBUS_URL=redis://localhost:6379
+    export EVENTBUS_URL=redis://localhost:6379 EVENTBUS_PREFIX=scenarios.
     eventbus run scenarios.signup:bus --workers 2 &
     python -m scenarios.signup
 

@@ -76,4 +76,5 @@ async def test_a_database_that_begins_anew_is_not_taken_for_the_one_whose_change
         monkeypatch.setattr(changes, "FOLDER", tmp_path)
         changes.edit(1, 2)
         with pytest.raises(RuntimeError, match="the topic is at change 100, and this database has not come so far"):
-            await changes.feed(bus, anyio.Event())
+            async with asyncio.timeout(DEADLINE):
+                await changes.feed(bus, anyio.Event())
