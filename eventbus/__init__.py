@@ -37,7 +37,7 @@ from eventbus.errors import (
     RetryLater,
     Signal,
 )
-from eventbus.events import BigInt, Event, Flat, Topic, Value
+from eventbus.events import BigInt, Debezium, Event, Flat, ForeignReader, JsonField, Topic, Value
 from eventbus.reading import History, Tail
 from eventbus.router import Router
 
@@ -53,6 +53,7 @@ __all__ = [
     "CodecError",
     "ConfigurationError",
     "Context",
+    "Debezium",
     "DecodeError",
     "DurabilityNotReached",
     "EncodeError",
@@ -64,8 +65,10 @@ __all__ = [
     "Exponential",
     "Failed",
     "Flat",
+    "ForeignReader",
     "GroupInUse",
     "History",
+    "JsonField",
     "LifecycleError",
     "Middleware",
     "NotFound",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import UnionType
 
-    from eventbus.events import Flat, Topic
+    from eventbus.events import Foreign, Topic
     from eventbus.reading import History, Readings, Tail
 
 _E = TypeVar("_E", bound=Event)
@@ -25,16 +25,16 @@ class Reads:
 
     @overload
     def tail(
-        self, event: type[_E], /, *, start: str | datetime = "latest", topic: str | Topic | None = None, foreign: Flat | None = None
+        self, event: type[_E], /, *, start: str | datetime = "latest", topic: str | Topic | None = None, foreign: Foreign | None = None
     ) -> Tail[_E]: ...
 
     @overload
     def tail(
-        self, event: UnionType, /, *, start: str | datetime = "latest", topic: str | Topic | None = None, foreign: Flat | None = None
+        self, event: UnionType, /, *, start: str | datetime = "latest", topic: str | Topic | None = None, foreign: Foreign | None = None
     ) -> Tail[Event]: ...
 
     def tail(
-        self, event: Any, /, *, start: str | datetime = "latest", topic: str | Topic | None = None, foreign: Flat | None = None
+        self, event: Any, /, *, start: str | datetime = "latest", topic: str | Topic | None = None, foreign: Foreign | None = None
     ) -> Tail[Any]:
         """Read events as they come, without a group: `async for event in bus.tail(OrderCreated): …`.
 
@@ -48,7 +48,7 @@ class Reads:
             start: "latest" (default), "earliest", an entry id after which to begin, a time with its zone from which on,
                 or the `place` of an earlier tail, to go on where that one was.
             topic: A topic in place of the event class's own.
-            foreign: How to read entries without an envelope: `Flat(OrderCreated)`.
+            foreign: How to read entries without an envelope: `Flat(OrderCreated)`, or as in `subscribe`.
 
         Returns:
             An asynchronous iterator of the events. It tells the `entry_id` and the `envelope` of the last one, its
@@ -82,7 +82,7 @@ class Reads:
         to: str | datetime | None = None,
         reverse: bool = False,
         topic: str | Topic | None = None,
-        foreign: Flat | None = None,
+        foreign: Foreign | None = None,
     ) -> History[_E]: ...
 
     @overload
@@ -95,7 +95,7 @@ class Reads:
         to: str | datetime | None = None,
         reverse: bool = False,
         topic: str | Topic | None = None,
-        foreign: Flat | None = None,
+        foreign: Foreign | None = None,
     ) -> History[Event]: ...
 
     def history(
@@ -107,7 +107,7 @@ class Reads:
         to: str | datetime | None = None,
         reverse: bool = False,
         topic: str | Topic | None = None,
-        foreign: Flat | None = None,
+        foreign: Foreign | None = None,
     ) -> History[Any]:
         """Read events that are in a topic, page by page: `async for event in bus.history(OrderCreated, from_=yesterday): …`.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from eventbus.delivery import Batch, Declarations, Middleware, Order, Policy, Retry, Weights
 from eventbus.errors import ConfigurationError
-from eventbus.events import Event, Flat, Topic
+from eventbus.events import Event, Foreign, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ class Subscribes:
         prefetch: int | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
-        foreign: Flat | None = None,
+        foreign: Foreign | None = None,
         idempotent: bool | float | timedelta | None = None,
         broadcast: bool | None = None,
         ordered: bool | Order | None = None,
@@ -77,7 +77,7 @@ class Subscribes:
         prefetch: int | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
-        foreign: Flat | None = None,
+        foreign: Foreign | None = None,
         idempotent: bool | float | timedelta | None = None,
         broadcast: bool | None = None,
         ordered: bool | Order | None = None,
@@ -98,7 +98,7 @@ class Subscribes:
         prefetch: int | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
-        foreign: Flat | None = None,
+        foreign: Foreign | None = None,
         batch: Batch | None = None,
         idempotent: bool | float | timedelta | None = None,
         broadcast: bool | None = None,
@@ -119,7 +119,7 @@ class Subscribes:
         prefetch: int | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
-        foreign: Flat | None = None,
+        foreign: Foreign | None = None,
         batch: Batch | None = None,
         idempotent: bool | float | timedelta | None = None,
         broadcast: bool | None = None,
@@ -152,7 +152,9 @@ class Subscribes:
             timeout: Seconds after which a run of the handler is cancelled, and counts as failed with a
                 TimeoutError. A handler in a thread cannot be cancelled: that it is late is logged, and its
                 own end decides. Default: never.
-            foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`.
+            foreign: How to read entries that other programs wrote without an envelope: `Flat(OrderCreated)`,
+                `JsonField(OrderCreated, "data")`, `Debezium(RowChanged)`, or a list of such, of which the first that can read an
+                entry does. Default: such entries are dead letters.
             batch: Give the handler a list of events and, if it asks for it, a `BatchContext`: `Batch(max_size=100, max_wait=0.2)`.
                 What it does not fail by `ctx.fail(event, …)` is acknowledged when it returns. Default: one event.
             idempotent: Do not start what this group has finished: True for a day, or seconds, or a timedelta. Once the

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventbus.delivery.patterns import Batch, Order, Weights, check_batch, check_weights, order_of, window_of
 from eventbus.delivery.retry import Retry
 from eventbus.errors import ConfigurationError
-from eventbus.events import Flat, is_count, is_seconds
+from eventbus.events import Foreign, is_count, is_seconds, readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Policy:
     prefetch: int | None = None
     retry: Retry | None = None
     timeout: float | None = None
-    foreign: Flat | None = None
+    foreign: Foreign | None = None
     batch: Batch | None = None
     idempotent: bool | float | timedelta | None = None
     broadcast: bool | None = None
@@ -71,8 +71,7 @@ class Policy:
             raise ConfigurationError(f"retry={self.retry!r}: give a Retry(attempts=…, backoff=[…])")
         if self.timeout is not None and not is_seconds(self.timeout):
             raise ConfigurationError(f"timeout={self.timeout!r}: give a number of seconds above 0")
-        if self.foreign is not None and not isinstance(self.foreign, Flat):
-            raise ConfigurationError(f"foreign={self.foreign!r}: give a Flat(EventClass)")
+        readers_of(self.foreign)
         self._check_patterns()
 
     def _check_patterns(self) -> None:

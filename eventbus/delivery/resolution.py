@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from eventbus.delivery.outcome import Ended, Ending
 from eventbus.errors import DecodeError
-from eventbus.events import Envelope, Event, adopt, decode, info, is_attribute
+from eventbus.events import Envelope, Event, adopt, decode, info, is_attribute, read_foreign
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,7 +46,7 @@ def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
         route = subscription.routes.get(envelope.type)
         if route is None or envelope.version > route.version:
             return _refusal(envelope, route)
-        event = _of(route, decode(route.event_class, envelope.data))
+        event = decode(route.event_class, envelope.data)
         adopt(event, envelope.identity)
         return Ready(route, event, envelope)
     except DecodeError as error:
@@ -86,14 +86,9 @@ def _refusal(envelope: Envelope, route: Route | None) -> Ended:
 
 
 def _foreign(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
-    if subscription.foreign is None:
+    if not subscription.foreign:
         return Ended(Ending.UNDECODABLE, "the entry has no specversion field; subscribe with foreign=Flat(…) to read such")
-    route = subscription.routes[info(subscription.foreign.event_class).type]
-    return Ready(route, _of(route, subscription.foreign.read(fields)), None)
-
-
-def _of(route: Route, event: object) -> Event:
-    """A validator of the user's may return anything; the handler was promised its class, or one below it."""
-    if not isinstance(event, route.event_class):
-        raise DecodeError(f"{route.event_class.__name__} cannot be read: a validator made a {type(event).__name__} of it")
-    return event
+    reader, event = read_foreign(subscription.foreign, fields)
+    if event is None:
+        return Ended(Ending.NOBODY, f"{reader} finds nothing in it to be handled")
+    return Ready(subscription.routes[info(reader.event_class).type], event, None)

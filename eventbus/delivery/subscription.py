@@ -11,7 +11,7 @@ from eventbus.delivery.patterns import Batch, Order, Weights, order_of, weights_
 from eventbus.delivery.policy import Policy, check_together, start_of
 from eventbus.delivery.retry import Retry
 from eventbus.errors import ConfigurationError
-from eventbus.events import Event, Flat, Topic, check_name, descendants, info
+from eventbus.events import Event, ForeignReader, Topic, check_name, descendants, info, readers_of
 
 if TYPE_CHECKING:
     from eventbus.delivery.settings import Settings
@@ -64,7 +64,7 @@ class Subscription:
     prefetch: int | None
     retry: Retry
     timeout: float | None
-    foreign: Flat | None
+    foreign: tuple[ForeignReader, ...]
     routes: Mapping[str, Route]
     batch: Batch | None = None
     window: float | None = None
@@ -228,7 +228,8 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
     concurrency = policy.concurrency or (settings.concurrency if policy.batch is None else 1)
     where = f"group {group!r} on topic {topic!r}"
     check_together(policy, declared.priorities, where)
-    _check_foreign(policy.foreign, draft, where)
+    foreign = readers_of(policy.foreign)
+    _check_foreign(foreign, draft, where)
     _check_one_list(policy.batch, draft, where)
     return Subscription(
         topic=topic,
@@ -239,7 +240,7 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
         prefetch=policy.prefetch or settings.prefetch,
         retry=policy.retry or Retry(),
         timeout=policy.timeout,
-        foreign=policy.foreign,
+        foreign=foreign,
         routes=draft.routes,
         batch=policy.batch,
         window=window_of(policy.idempotent or False),
@@ -250,13 +251,11 @@ def _finish(group: str, draft: _Draft, settings: Settings, declared: Topic) -> S
     )
 
 
-def _check_foreign(foreign: Flat | None, draft: _Draft, where: str) -> None:
-    if foreign is None:
-        return
-    route = draft.routes.get(info(foreign.event_class).type)
-    if route is None or route.event_class is not foreign.event_class:
-        name = foreign.event_class.__name__
-        raise ConfigurationError(f"{where}: foreign=Flat({name}), but none of its handlers subscribes to {name}")
+def _check_foreign(readers: Iterable[ForeignReader], draft: _Draft, where: str) -> None:
+    for reader in readers:
+        route = draft.routes.get(info(reader.event_class).type)
+        if route is None or route.event_class is not reader.event_class:
+            raise ConfigurationError(f"{where}: foreign={reader}, but none of its handlers subscribes to {reader.event_class.__name__}")
 
 
 def _check_one_list(batch: Batch | None, draft: _Draft, where: str) -> None:

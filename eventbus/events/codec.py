@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import ValidationError
 
-from eventbus.errors import ConfigurationError, DecodeError, EncodeError, EventTooLarge
-from eventbus.events.envelope import attributes_after_data, by_name, check_headers, is_attribute
-from eventbus.events.event import Event, identity, info, is_event_class
+from eventbus.errors import DecodeError, EncodeError, EventTooLarge
+from eventbus.events.envelope import attributes_after_data, check_headers, is_attribute
+from eventbus.events.event import Event, identity, info
 from eventbus.events.rules import names_in
 
 if TYPE_CHECKING:
@@ -117,39 +116,22 @@ def decode(event_class: type[_E], data: bytes) -> _E:
     read = event_class.__pydantic_validator__.validate_json
     try:
         found: _E = read(data, extra="ignore", by_alias=True, by_name=True)
-    except Exception as error:  # noqa: BLE001 - as `_complaint` says
-        complaint = _complaint(event_class, error)
+    except Exception as error:  # noqa: BLE001 - as `complaint_of` says
+        complaint = complaint_of(event_class, error)
     else:
-        return found
+        if isinstance(found, event_class):
+            return found
+        complaint = made_another(event_class, found)
     # Outside of `except`: what was raised there shows values, and would be this one's context.
     raise DecodeError(complaint)
 
 
-def decode_flat(event_class: type[_E], fields: Sequence[bytes]) -> _E:
-    """Read an event from a flat entry as other programs write it: one field, one value, all of them text.
-
-    Of a name that stands twice the first counts. Unknown fields are ignored.
-
-    Raises:
-        DecodeError: As `decode`.
-    """
-    if len(fields) % 2:
-        raise DecodeError("the entry's last field has no value")
-    read = event_class.__pydantic_validator__.validate_strings
-    try:
-        found: _E = read(_texts(fields), extra="ignore", by_alias=True, by_name=True)
-    except Exception as error:  # noqa: BLE001 - as `_complaint` says
-        complaint = _complaint(event_class, error)
-    else:
-        return found
-    raise DecodeError(complaint)
+def made_another(event_class: type[Event], found: object) -> str:
+    """A validator of the user's may return anything; who asks for a class is given that, or one below it."""
+    return f"{event_class.__name__} cannot be read: a validator made a {type(found).__name__} of it"
 
 
-def _texts(fields: Sequence[bytes]) -> dict[str, Any]:
-    return {name.decode(): value.decode() for name, value in by_name(fields).items()}
-
-
-def _complaint(event_class: type[Event], error: Exception) -> str:
+def complaint_of(event_class: type[Event], error: Exception) -> str:
     """What is wrong, without values: also for bytes that are no text, too deep a nesting, or what a validator of the user's raises."""
     wrong = _mistakes(event_class, error) if isinstance(error, ValidationError) else type(error).__name__
     return f"{event_class.__name__} cannot be read: {wrong}"
@@ -165,25 +147,3 @@ def _mistakes(event_class: type[Event], error: ValidationError) -> str:
     ]
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return ", ".join(said) + more
-
-
-@dataclass(frozen=True, slots=True)
-class Flat:
-    """Reads entries without envelope, as tutorials write them: `XADD orders * order_id o-1 total 9.99`.
-
-    Attributes:
-        event_class: The class whose fields the entry's fields are; texts are converted.
-
-    Raises:
-        ConfigurationError: It is no event class.
-    """
-
-    event_class: type[Event]
-
-    def __post_init__(self) -> None:
-        if not is_event_class(self.event_class):
-            raise ConfigurationError(f"Flat({self.event_class!r}): give a class derived from Event")
-
-    def read(self, fields: Sequence[bytes]) -> Event:
-        """Read one entry."""
-        return decode_flat(self.event_class, fields)

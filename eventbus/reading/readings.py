@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from eventbus.events import Flat, Topic
+from eventbus.events import Foreign, Topic
 from eventbus.reading.history import History
 from eventbus.reading.selection import Selection
 from eventbus.reading.tail import Tail
@@ -33,12 +33,12 @@ class Readings:
         self._prefix = prefix
         self._open: WeakSet[Reading[Any]] = WeakSet()
 
-    def tail(self, spec: Any, *, start: object, topic: str | Topic | None, foreign: Flat | None) -> Tail[Any]:
+    def tail(self, spec: Any, *, start: object, topic: str | Topic | None, foreign: Foreign | None) -> Tail[Any]:
         """Make a tail; see `EventBus.tail`."""
         return self._kept(Tail(start=start, **self._about(spec, topic, foreign)))
 
     def history(
-        self, spec: Any, *, from_: object, to: object, reverse: bool, topic: str | Topic | None, foreign: Flat | None
+        self, spec: Any, *, from_: object, to: object, reverse: bool, topic: str | Topic | None, foreign: Foreign | None
     ) -> History[Any]:
         """Make a history; see `EventBus.history`."""
         return self._kept(History(from_=from_, to=to, reverse=reverse, **self._about(spec, topic, foreign)))
@@ -48,7 +48,7 @@ class Readings:
         for reading in list(self._open):
             reading.close_with_bus()
 
-    def _about(self, spec: Any, place: str | Topic | None, foreign: Flat | None) -> dict[str, Any]:
+    def _about(self, spec: Any, place: str | Topic | None, foreign: Foreign | None) -> dict[str, Any]:
         selection = Selection(spec, place, foreign)
         topic = self._declared(selection.topic)
         return {"connections": self._connections, "stream": self._prefix + topic.name, "topic": topic, "selection": selection}

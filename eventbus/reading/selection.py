@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eventbus.errors import ConfigurationError, DecodeError
-from eventbus.events import Envelope, Event, Topic, adopt, decode, descendants, info
+from eventbus.events import Envelope, Event, Topic, adopt, decode, descendants, info, read_foreign, readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventbus.events import Flat
+    from eventbus.events import Foreign
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,19 @@ class Selection:
         ConfigurationError: There is no topic, or more than one; two classes are of one type.
     """
 
-    def __init__(self, spec: Any, topic: str | Topic | None, foreign: Flat | None) -> None:
+    def __init__(self, spec: Any, topic: str | Topic | None, foreign: Foreign | None) -> None:
         classes = descendants(spec)
         self.topic = Topic.of(topic) if topic is not None else _topic_of(spec, classes)
-        self._foreign = foreign
+        self._foreign = readers_of(foreign)
         self._classes: dict[str, type[Event]] = {}
         for each in classes:
             if info(each).topic is not None or topic is not None:
                 self._add(each)
-        if foreign is not None and getattr(foreign, "event_class", None) not in self._classes.values():
-            raise ConfigurationError(f"foreign={foreign!r}: give a Flat(EventClass) of a class that is read")
+        for reader in self._foreign:
+            if reader.event_class not in self._classes.values():
+                raise ConfigurationError(
+                    f"foreign={reader}, but {reader.event_class.__name__} is not read: give a reader of a class that is"
+                )
 
     def _add(self, event_class: type[Event]) -> None:
         known = self._classes.setdefault(info(event_class).type, event_class)
@@ -61,22 +64,21 @@ class Selection:
         """
         envelope = Envelope.parse(fields)
         if envelope is None:
-            return Found(self._read_foreign(fields), None)
+            return self._read_foreign(fields)
         event_class = self._classes.get(envelope.type)
         if event_class is None:
             return None
         if envelope.version > info(event_class).version:
             raise DecodeError(f"{envelope.type!r} has version {envelope.version}, this program knows up to {info(event_class).version}")
-        event: Any = decode(event_class, envelope.data)
-        if not isinstance(event, event_class):
-            raise DecodeError(f"{event_class.__name__} cannot be read: a validator made a {type(event).__name__} of it")
+        event = decode(event_class, envelope.data)
         adopt(event, envelope.identity)
         return Found(event, envelope)
 
-    def _read_foreign(self, fields: Sequence[bytes]) -> Any:
-        if self._foreign is None:
+    def _read_foreign(self, fields: Sequence[bytes]) -> Found | None:
+        if not self._foreign:
             raise DecodeError("the entry has no specversion field; read with foreign=Flat(…) to take such")
-        return self._foreign.read(fields)
+        _, event = read_foreign(self._foreign, fields)
+        return None if event is None else Found(event, None)
 
 
 def _topic_of(spec: Any, classes: Sequence[type[Event]]) -> Topic:

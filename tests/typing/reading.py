@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import assert_type
 
-from eventbus import Event, EventBus, Flat, History, Tail
+from eventbus import Debezium, Event, EventBus, Flat, History, Tail
 
 bus = EventBus("redis://localhost", service="typing")
 
@@ -32,7 +32,7 @@ async def reads_what_it_asked_for() -> None:
 
 
 async def reads_a_union_as_events() -> None:
-    async for event in bus.tail(OrderCreated | OrderPaid):
+    async for event in bus.tail(OrderCreated | OrderPaid, foreign=[Debezium(OrderPaid), Flat(OrderCreated)]):
         assert_type(event, Event)
 
 

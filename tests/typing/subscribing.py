@@ -9,7 +9,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, assert_type
 
-from eventbus import Batch, BatchContext, Context, Event, EventBus, Published, Reject, Retry, RetryLater, Router, exponential
+from eventbus import (
+    Batch,
+    BatchContext,
+    Context,
+    Debezium,
+    Event,
+    EventBus,
+    Flat,
+    ForeignReader,
+    JsonField,
+    Published,
+    Reject,
+    Retry,
+    RetryLater,
+    Router,
+    exponential,
+)
 
 Invoke = Callable[[Any, Any], Awaitable[Any]]
 bus = EventBus("redis://localhost", service="typing")
@@ -69,6 +85,19 @@ async def once_a_day(event: OrderCreated) -> None: ...
 
 @bus.subscribe(OrderCreated, idempotent=timedelta(hours=1))
 async def once_an_hour(event: OrderCreated) -> None: ...
+
+
+class Pipes(ForeignReader):
+    def read(self, fields: Sequence[bytes]) -> Event | None:
+        return OrderPaid(order_id=fields[1].decode()) if fields[1] else None
+
+
+@bus.subscribe(OrderCreated, foreign=[Flat(OrderCreated), JsonField(OrderCreated, field="data")])
+async def in_several_layouts(event: OrderCreated) -> None: ...
+
+
+@router.subscribe(OrderPaid, foreign=(Pipes(OrderPaid), Debezium(OrderPaid, null_value="null")))
+async def in_a_layout_of_ones_own(event: OrderPaid) -> None: ...
 
 
 @router.subscribe(OrderCreated | OrderPaid)
@@ -165,6 +194,11 @@ async def many_for_one(events: list[OrderCreated]) -> None: ...
 async def many_others(events: list[OrderPaid]) -> None: ...
 
 
+bus.subscribe(OrderCreated, foreign=OrderCreated)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+bus.subscribe(OrderCreated, foreign=[Flat(OrderCreated), "data"])  # type: ignore[list-item]  # pyright: ignore[reportCallIssue, reportArgumentType]
+Flat("OrderCreated")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+JsonField(OrderCreated)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Debezium(OrderCreated, "null")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 bus.subscribe(OrderCreated, batch=500)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 bus.subscribe(OrderCreated)(Shipping().ship)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 bus.subscribe(OrderCreated, timeout="30")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

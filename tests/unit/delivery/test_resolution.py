@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import model_validator
 
 from eventbus.delivery import Declarations, Ended, Ending, Policy, Ready, Settings, Topics, compile_subscriptions, refuse_early, resolve
-from eventbus.events import Event, Flat, encode, identity
+from eventbus.events import Debezium, Event, Flat, encode, identity
 
 SECRET = "s3cret"
 
@@ -86,6 +86,12 @@ def test_whatever_a_validator_makes_of_an_entry_there_is_an_answer(kind, flat):
     assert found.ending is Ending.UNDECODABLE
     assert found.reason.startswith("Shape cannot be read: ")
     assert SECRET not in found.reason
+
+
+def test_an_entry_that_says_nothing_is_skipped_as_one_that_nobody_handles():
+    """Acknowledged without a run, and counted; see `ForeignReader.read`."""
+    found = resolve(subscription(foreign=[Debezium(Ordered), Flat(Ordered)]), [b'{"id":1}', b"default"])
+    assert found == Ended(Ending.NOBODY, "Debezium(Ordered) finds nothing in it to be handled")
 
 
 def test_a_defect_in_reading_is_an_answer_too(monkeypatch):

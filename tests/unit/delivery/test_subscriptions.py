@@ -74,7 +74,7 @@ def test_a_nameless_handler_must_name_its_group():
 def test_what_a_subscription_leaves_open_comes_from_the_settings_and_then_from_defaults():
     """Read ahead: twice the concurrency, unless somebody said otherwise."""
     (plain,) = declared((SignedUp, one, {}))
-    assert (plain.start, plain.concurrency, plain.prefetch, plain.retry, plain.foreign) == ("0", 4, None, Retry(), None)
+    assert (plain.start, plain.concurrency, plain.prefetch, plain.retry, plain.foreign) == ("0", 4, None, Retry(), ())
     (chosen,) = declared((SignedUp, one, {"start": "latest", "concurrency": 2, "retry": Retry(attempts=1)}))
     assert (chosen.start, chosen.concurrency, chosen.prefetch, chosen.retry) == ("$", 2, None, Retry(attempts=1))
     (fixed,) = declared((SignedUp, one, {"start": "5-1", "prefetch": 1}))
@@ -139,7 +139,7 @@ def test_two_declarations_of_one_topic_are_a_conflict():
 def test_foreign_entries_can_be_read_only_as_a_class_that_is_handled():
     """Else nobody would take them."""
     (subscription,) = declared((SignedUp, one, {"foreign": Flat(SignedUp)}))
-    assert subscription.foreign == Flat(SignedUp)
+    assert subscription.foreign == (Flat(SignedUp),)
     for foreign in (Left, Other):  # Other has the same type
         with pytest.raises(ConfigurationError, match=rf"foreign=Flat\({foreign.__name__}\), but none of its handlers"):
             declared((SignedUp, one, {"foreign": Flat(foreign)}))

@@ -1,19 +1,17 @@
-"""From an entry's data to an event; and from flat entries of other programs."""
+"""From an entry's data to an event."""
 
 from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 
 import pytest
 from pydantic import AliasChoices, ConfigDict, Field, field_validator
 from typing_extensions import TypedDict
 
-from eventbus.errors import ConfigurationError, DecodeError
-from eventbus.events import BigInt, Event, Flat, Value, decode, decode_flat
-from tests.support.events import OrderCreated
+from eventbus.errors import DecodeError
+from eventbus.events import BigInt, Event, Value, decode
 
 
 class Line(Value):
@@ -116,50 +114,3 @@ def test_a_field_is_read_by_its_alias_and_by_its_name():
         order_id: str = Field(alias="orderId")
 
     assert decode(Aliased, b'{"orderId":"1"}') == decode(Aliased, b'{"order_id":"1"}') == Aliased(orderId="1")
-    assert decode_flat(Aliased, [b"order_id", b"1"]) == Aliased(orderId="1")
-
-
-def test_a_flat_entry_is_converted_from_texts():
-    """As any tutorial writes it."""
-    fields = [b"order_id", b"ord_123", b"total", b"99.99", b"other", b"ignored"]
-    assert decode_flat(OrderCreated, fields) == OrderCreated(order_id="ord_123", total=Decimal("99.99"))
-    assert decode_flat(Cart, [b"at", b"2026-01-01T00:00:00Z"]).at == datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def test_of_a_flat_name_that_stands_twice_the_first_counts():
-    """As in an envelope."""
-    assert decode_flat(OrderCreated, [b"order_id", b"1", b"order_id", b"2"]).order_id == "1"
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ([b"total", b"1"], "order_id: missing"),
-        ([b"order_id", b"1", b"total", b"secret"], "total: decimal_parsing"),
-        ([b"order_id", b"\xff"], "UnicodeDecodeError"),
-        ([b"\xff", b"1"], "UnicodeDecodeError"),
-        ([], "order_id: missing"),
-    ],
-)
-def test_a_flat_entry_that_is_no_such_event_is_a_decode_error(fields, reason):
-    """With the same silence about values."""
-    with pytest.raises(DecodeError, match=f"^OrderCreated cannot be read: {reason}$"):
-        decode_flat(OrderCreated, fields)
-
-
-def test_a_flat_entry_with_an_odd_number_of_fields_is_a_decode_error():
-    """Names and values could not be told apart."""
-    with pytest.raises(DecodeError, match="the entry's last field has no value"):
-        decode_flat(OrderCreated, [b"order_id"])
-
-
-def test_flat_reads_entries_of_its_class():
-    """It is what `foreign=` takes."""
-    assert Flat(OrderCreated).read([b"order_id", b"1"]) == OrderCreated(order_id="1")
-
-
-@pytest.mark.parametrize("wrong", [None, dict, "OrderCreated", OrderCreated(order_id="1"), Line])
-def test_flat_wants_an_event_class(wrong):
-    """Said where it is written."""
-    with pytest.raises(ConfigurationError, match=r"Flat\(.*\): give a class derived from Event"):
-        Flat(wrong)
