@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from eventbus.admin.asking import ABSENT, ask
 from eventbus.admin.lag import lag_of
 from eventbus.admin.replies import pairs, seconds_since, text
-from eventbus.streams import UNSERVED, keys, silences
+from eventbus.streams import UNSERVED, foreign_silences, keys, silences
 
 if TYPE_CHECKING:
     from eventbus.admin.records import Lag
@@ -124,7 +124,10 @@ async def count_group(wire: Wire, subscription: Subscription, now: int) -> Group
 
 
 async def find_unserved(wire: Wire, subscription: Subscription) -> list[Unserved]:
-    """Name the other groups of a topic that nobody has served for a day; not those of which no heartbeat is known."""
-    found = await silences(wire, subscription.stream)
+    """Name the other groups of a topic that nobody has served for a day; not those of which no sign is known.
+
+    Of groups of other programs, which send no heartbeats, those that are behind.
+    """
+    found = await silences(wire, subscription.stream) | await foreign_silences(wire, subscription.stream)
     others = {group: silent for group, silent in found.items() if group != subscription.group and silent is not None}
     return [Unserved(subscription.topic, group, silent, subscription.priority) for group, silent in others.items() if silent >= UNSERVED]

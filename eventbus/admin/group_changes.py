@@ -138,7 +138,9 @@ def _checked(answer: Abandoned, topic: str, group: Group) -> Owed:
         case Abandoning.MISSING:
             raise NotFound(f"there is no {where}: `eventbus groups list {topic}` names them")
         case Abandoning.FOREIGN:
-            raise GroupInUse(f"{where} was not made by eventbus, which cannot tell who uses it: remove it by XGROUP DESTROY")
+            raise GroupInUse(
+                f"{where} was not made by eventbus, which cannot tell who uses it: remove it by XGROUP DESTROY {group.stream} {group.name}"
+            )
         case Abandoning.SERVED:
             raise GroupInUse(f"{where} is served: {_living(answer.living)}; stop them, and wait for the lease")
         case Abandoning.UNKNOWN:

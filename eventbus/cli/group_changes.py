@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,17 @@ def _warn(info: TopicInfo) -> None:
                 f"nobody has served group {group.name!r} of topic {_where(info)!r} {since}; it holds back trimming: "
                 f"start its service, or: eventbus groups abandon {info.topic} {group.name}"
             )
+        if not group.ours and (group.pending or group.lag.entries) and (idle := _idle(group)) >= UNSERVED:
+            since = "ever, as far as is known" if idle == math.inf else f"for {seconds(idle)}"
+            say(
+                f"group {group.name!r} of another program on topic {_where(info)!r} is behind, and gave no sign {since}; it holds back "
+                f"trimming: start its consumers, or, if nobody uses it any more: XGROUP DESTROY {info.stream} {group.name}"
+            )
+
+
+def _idle(group: GroupInfo) -> float:
+    """Seconds since any consumer of it did something."""
+    return min((each.idle for each in group.consumers), default=math.inf)
 
 
 def _where(info: TopicInfo) -> str:

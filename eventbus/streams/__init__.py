@@ -25,7 +25,7 @@ from eventbus.streams.packing import MOST_VALUES
 from eventbus.streams.probe import ServerFacts, dangers, probe
 from eventbus.streams.ranges import END, Page, Range
 from eventbus.streams.reader import Batch, GroupReader
-from eventbus.streams.retention import UNSERVED, Trimmed, silences, trim
+from eventbus.streams.retention import UNSERVED, Trimmed, foreign_silences, silences, trim
 from eventbus.streams.scheduled import Advanced, Schedule, ScheduledRow, load_store, store
 from eventbus.streams.stream_reader import StreamReader
 from eventbus.streams.wire import ANSWER_TIMEOUT, UNFIT, Turn, Wire, pack
@@ -80,6 +80,7 @@ __all__ = [
     "Wire",
     "broadcasts",
     "dangers",
+    "foreign_silences",
     "id_after",
     "id_before",
     "keys",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventbus.delivery.carried import LATEST, number
+from eventbus.errors import BackendRefused
 from eventbus.streams import keys
 from eventbus.streams.clock import server_time
+from eventbus.streams.entry_ids import ZERO, parse_id
 from eventbus.streams.scripts import run_script
 
 if TYPE_CHECKING:
@@ -90,6 +92,36 @@ async def silences(wire: Caller, stream: str) -> dict[str, float | None]:
         served = number(await wire.one("HGET", _hash(stream, name), "served"), LATEST)
         found[name.decode(errors="backslashreplace")] = None if served is None else max(0, now - served) / 1000
     return found
+
+
+async def foreign_silences(wire: Caller, stream: str) -> dict[str, float | None]:
+    """How long groups of other programs that are behind gave no sign, by name; it is they that hold back trimming.
+
+    Returns:
+        Seconds since any consumer of a group read, claimed or (from Redis 7.2 on) asked in vain; None where it has none.
+
+    Redis cost:
+        Three commands, and one for each group that is behind.
+    """
+    try:
+        groups = [_named(row) for row in await wire.one("XINFO", "GROUPS", stream)]
+    except BackendRefused as error:
+        if error.code != "ERR":  # there is no such key
+            raise
+        return {}
+    ours, newest = await wire.one("SMEMBERS", keys.groups(stream)), await wire.one("XREVRANGE", stream, "+", "-", "COUNT", 1)
+    last = parse_id(newest[0][0].decode()) if newest else ZERO
+    found = dict[str, float | None]()
+    for group in groups:
+        name, given = group[b"name"], parse_id(group[b"last-delivered-id"].decode())
+        if name not in set(ours) and (group[b"pending"] or given < last):
+            idle = [_named(row)[b"idle"] for row in await wire.one("XINFO", "CONSUMERS", stream, name)]
+            found[name.decode(errors="backslashreplace")] = min(idle) / 1000 if idle else None
+    return found
+
+
+def _named(row: list[Any]) -> dict[bytes, Any]:
+    return dict(zip(row[::2], row[1::2], strict=True))
 
 
 def _hash(stream: str, name: bytes) -> bytes:

@@ -13,7 +13,7 @@ import anyio
 from eventbus.consuming import Instance
 from eventbus.errors import BackendRefused
 from eventbus.events import NORMAL
-from eventbus.streams import UNSERVED, keys, note_levels, silences, trim
+from eventbus.streams import UNSERVED, foreign_silences, keys, note_levels, silences, trim
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -165,6 +165,15 @@ class Janitor:
                 _log.warning(
                     "group %r holds back the trimming of topic %s: nobody has served it for %.1f days; serve it, or "
                     "`eventbus groups abandon`",
+                    group,
+                    where,
+                    silent / 86_400,
+                )
+        for group, silent in (await foreign_silences(self._wire, stream)).items():
+            if silent is not None and silent >= UNSERVED:
+                _log.warning(
+                    "group %r of another program holds back the trimming of topic %s: its consumers gave no sign for %.1f days; "
+                    "start them, or, if nobody uses it any more, XGROUP DESTROY",
                     group,
                     where,
                     silent / 86_400,
