@@ -12,7 +12,7 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test test-docker coverage chaos chaos-planted promises promises-mutated demo scenario bench bench-all bench-self bench-beat bench-import bench-lock lock format clean
+.PHONY: help check test test-docker coverage fuzz chaos chaos-planted promises promises-mutated demo scenario bench bench-all bench-self bench-beat bench-import bench-lock lock format clean
 
 help: ## List the targets
 	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
@@ -48,6 +48,9 @@ chaos: $(VENV)/.dev ## Kill, pause and cut off a running system, and check what 
 
 chaos-planted: $(VENV)/.dev ## Plant bugs, and see each caught by the checker named for it (SEEDS=10 JOBS=2)
 	@$(BIN)/python -m tests.chaos.planted_matrix --seeds $(or $(SEEDS),10) --jobs $(or $(JOBS),2) $(ARGS)
+
+fuzz: $(VENV)/.dev ## Write a million hostile entries, and account for each (ENTRIES=20000 SEED=7)
+	@$(BIN)/python -m tests.fuzz --entries $(or $(ENTRIES),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to end by itself)
 	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import ValidationError
@@ -137,10 +138,15 @@ def complaint_of(event_class: type[Event], error: Exception) -> str:
     return f"{event_class.__name__} cannot be read: {wrong}"
 
 
+@lru_cache(maxsize=256)  # who is sent thousands of wrong entries shall not pay for the walk each time
+def _names(event_class: type[Event]) -> frozenset[str]:
+    return frozenset(names_in(event_class.__pydantic_core_schema__))
+
+
 def _mistakes(event_class: type[Event], error: ValidationError) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     # Numbers and declared names only: the other steps of a location are keys of the data.
-    names = names_in(event_class.__pydantic_core_schema__)
+    names = _names(event_class)
     said = [
         f"{'.'.join(str(step) if isinstance(step, int) or step in names else '…' for step in each['loc']) or 'data'}: {each['type']}"
         for each in found[:SHOWN]

@@ -198,7 +198,7 @@ async def test_one_that_stopped_for_ever_is_named_with_the_command_that_removes_
 
         with pytest.raises(GroupInUse, match="remove it by XGROUP DESTROY orders reports$"):
             await bus.admin.abandon_group("orders", "reports")
-        await redis_client.execute_command(*"XGROUP DESTROY orders reports".split())
+        await redis_client.execute_command("XGROUP DESTROY", "orders", "reports")
         assert "another program" not in (await run("groups", "list", "orders")).err
         assert await foreign_silences(wire, "orders") == {}
         await bus.admin.trim("orders", max_len=1, exact=True)
