@@ -180,7 +180,7 @@ def read_foreign(readers: Sequence[ForeignReader], fields: Sequence[bytes]) -> t
             found = reader.read(fields)
             if found is None or isinstance(found, reader.event_class):
                 return reader, found
-            refused.append(made_another(reader.event_class, found))
+            refused.append(f"{reader} made a {type(found).__name__} of it")
         except DecodeError as error:
             refused.append(str(error))
         except Exception as error:  # noqa: BLE001 - a reader of the user's; its text may show values

@@ -86,7 +86,7 @@ def bus_at(url, foreign=READERS):
 
     @bus.subscribe(Order, group="charge", foreign=foreign)
     async def charge(event: Order, ctx: Context):
-        ctx.log.info("%s %s %s %s", ctx.id, ctx.key, ctx.headers, ctx.causation_id)
+        ctx.log.info("%s %s %s %s", ctx.id, ctx.key, ctx.headers, ctx.correlation_id)
 
     return bus
 

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from eventbus.errors import ConfigurationError, DecodeError
 from eventbus.events import Debezium, Event, Flat, ForeignReader, JsonField, Value, read_foreign, readers_of
-from tests.support.events import OrderCreated
+from tests.support.events import OrderCreated, OrderPaid
 
 
 class Colour(IntEnum):
@@ -247,6 +247,7 @@ def test_a_row_may_have_columns_of_any_name():
 
     row = {"schema": 1, "payload": 2, "op": "x", "big": 2**70}
     assert Debezium(Changed).read(compact(change("c", None, row))).after == row
+    assert Debezium(Changed).read(compact({**change("c"), "payload": 1})).op == "c"
 
 
 @pytest.mark.parametrize("layout", [compact, extended])
@@ -312,9 +313,11 @@ def test_a_reader_of_ones_own_may_raise_anything():
 
     class Mine(ForeignReader):
         def read(self, fields):
-            return self.event_class(order_id={b"a": "1"}[fields[0]])
+            return OrderCreated(order_id={b"a": "1"}[fields[0]])
 
     assert read_foreign([Mine(OrderCreated)], [b"a", b""])[1] == OrderCreated(order_id="1")
+    with pytest.raises(DecodeError, match=r"^Mine\(OrderPaid\) made a OrderCreated of it$"):
+        read_foreign([Mine(OrderPaid)], [b"a", b""])
     with pytest.raises(DecodeError, match=r"^Mine\(OrderCreated\) failed: KeyError$") as refused:
         read_foreign([Mine(OrderCreated)], [b"secret", b""])
     assert refused.value.__context__ is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventbus import ConfigurationError, DecodeError, Event, Flat
+from eventbus import ConfigurationError, Debezium, DecodeError, Event, Flat
 from eventbus.events import encode, identity
 from eventbus.reading.selection import Selection
 
@@ -89,6 +89,13 @@ def test_entries_without_envelope_are_read_where_that_was_said():
         Selection(Came, None, None).read(flat)
     found = Selection(Came, None, Flat(Came)).read(flat)
     assert (found.event, found.envelope) == (Came(name="x"), None)
+
+
+def test_an_entry_that_says_nothing_is_passed_over_like_one_of_another_type():
+    """A tombstone of Debezium; what another reader can read is read."""
+    selection = Selection(Came, None, [Debezium(Came), Flat(Came)])
+    assert selection.read([b'{"id":1}', b"default"]) is None
+    assert selection.read([b"name", b"x"]).event == Came(name="x")
 
 
 @pytest.mark.parametrize("foreign", [Flat(Went), [Flat(Came), Flat(Went)], "Came"])
