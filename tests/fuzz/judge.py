@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal obeys, or what forges or hides a line of a log; the line feed alone ends one."""
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""What no type of an event has: it is damaged, and no other program's."""
+
 SHOWN = 20
 
 
@@ -115,10 +118,11 @@ def is_clean(fields: Fields) -> bool:
 
 
 def may_be_skipped(fields: Fields, seen: Seen) -> bool:
-    """Whether an envelope names a type that is none of the group's, or it is a tombstone of Debezium."""
+    """Whether an envelope names a type that others may have and the group has not, or it is a tombstone of Debezium."""
     named = first(fields)
     if b"specversion" in named:
-        return named.get(b"type") not in seen.types
+        event_type = named.get(b"type", b"")
+        return event_type not in seen.types and not CONTROL.search(event_type.decode(errors="replace"))
     value = fields[1] if len(fields) == 2 else named.get(b"value")
     return seen.readers and value is not None and (value == b"default" or _is_null(value))
 

@@ -32,29 +32,31 @@ def entry(**changes):
     return [each if isinstance(each, bytes) else each.encode() for pair in parts.items() if pair[1] is not None for each in pair]
 
 
+NO_READER = "the entry has no field 'payload'; Order cannot be read: "
+
 BAD = {
-    "fits no reader": ([b"something", b"else"], "the entry has no field 'payload'; Order cannot be read: name: missing"),
-    "wrong field type": ([b"name", b"x", b"count", b"many"], "the entry has no field 'payload'; Order cannot be read: count: int_parsing"),
-    "wrong type in JSON": ([b"payload", b'{"name":"x","count":"many"}'], "Order cannot be read: count: int_parsing; Order cannot be read: name: missing"),
+    "fits no reader": ([b"something", b"else"], NO_READER + "name: missing"),
+    "wrong field type": ([b"name", b"x", b"count", b"many"], NO_READER + "count: int_parsing"),
+    "wrong type in JSON": ([b"payload", b'{"name":1}'], "Order cannot be read: name: string_type; Order cannot be read: name: missing"),
     "wrong type in data": (entry(data='{"name":"x","count":"many"}'), "Order cannot be read: count: int_parsing"),
-    "invalid UTF-8": ([b"name", b"\xff\xfe", b"\xc3\x28", b""], "the entry has no field 'payload'; Order cannot be read: UnicodeDecodeError"),
+    "invalid UTF-8": ([b"name", b"\xff\xfe", b"\xc3\x28", b""], NO_READER + "UnicodeDecodeError"),
     "invalid UTF-8 in data": (entry(data=b'{"name":"\xff"}'), "Order cannot be read: data: json_invalid"),
     "invalid UTF-8 in an attribute": (entry(traceparent=b"\xff"), "the entry's attributes are not UTF-8"),
     "duplicate fields": ([*entry(data="[]"), *entry()], "Order cannot be read: data: model_type"),
-    "duplicate names": ([b"count", b"x", b"name", b"x", b"count", b"1"], "the entry has no field 'payload'; Order cannot be read: count: int_parsing"),
-    "10,000 fields": ([part for n in range(10_000) for part in (b"f%d" % n, CLEAR)], "the entry has no field 'payload'; Order cannot be read: UnicodeDecodeError"),
-    "10,000 texts": ([part for n in range(10_000) for part in (b"f%d" % n, b"x")], "the entry has no field 'payload'; Order cannot be read: name: missing"),
+    "duplicate names": ([b"count", b"x", b"name", b"x", b"count", b"1"], NO_READER + "count: int_parsing"),
+    "10,000 fields": ([part for n in range(10_000) for part in (b"f%d" % n, CLEAR)], NO_READER + "UnicodeDecodeError"),
+    "10,000 texts": ([part for n in range(10_000) for part in (b"f%d" % n, b"x")], NO_READER + "name: missing"),
     "10,000 attributes": ([*entry(data=""), *(b"x" for _ in range(20_000))], "Order cannot be read: data: json_invalid"),
     "empty data": (entry(data=""), "Order cannot be read: data: json_invalid"),
     "no data": (entry(data=None), "the entry has no data"),
-    "empty names and values": ([b"", b"", b"", b""], "the entry has no field 'payload'; Order cannot be read: name: missing"),
+    "empty names and values": ([b"", b"", b"", b""], NO_READER + "name: missing"),
     "control characters": (entry(id=CLEAR[:12], source=CLEAR[:12], time=CLEAR[:12]), "the entry's time is not RFC 3339"),
     "a type that is no event's": (entry(type=None), "the entry has no type"),
     "a newer version": (entry(dataversion="7", subject=CLEAR[:12]), "'Order' has version 7, this program knows up to 1"),
+    "a type with control characters": (entry(type=b"Order\x1b[31m\r\n"), "the entry's type has control characters"),
     "deep JSON": (entry(data="[" * 100_000), "Order cannot be read: data: json_invalid"),
-    "fields of ours": ([b"ebentry", b"1-1", b"ebattempts", b"99", b"ebrest", b'["AA=="]', b"ebreason", CLEAR], "the entry has no field 'payload'; Order cannot be read: UnicodeDecodeError"),
+    "fields of ours": ([b"ebentry", b"1-1", b"ebrest", b'["AA=="]', b"ebgroup", CLEAR], NO_READER + "UnicodeDecodeError"),
 }  # fmt: skip
-ESCAPED_TYPES = [entry(type=b"Order\x1b[31m\r\n"), entry(type="Order\u202e\u2028", data="")]
 READERS = [JsonField(Order, "payload"), Flat(Order)]
 
 
@@ -127,12 +129,11 @@ async def test_bad_entries_are_dead_letters_and_what_stands_behind_them_is_handl
         assert not RAW.search(ended.out + ended.err)
 
 
-@pytest.mark.parametrize("fields", ESCAPED_TYPES)
-async def test_a_type_with_control_characters_is_one_that_nobody_handles(redis_url, raw, lines, run, fields):
+async def test_a_type_with_marks_that_reorder_text_is_one_that_nobody_handles(redis_url, raw, lines, run):
     """Skipped and counted, as any type that the group does not know; where it is named it is escaped."""
     bus = bus_at(redis_url)
     async with running(bus) as going:
-        await raw.execute_command("XADD", "orders", "*", *fields)
+        await raw.execute_command("XADD", "orders", "*", *entry(type="Order\u202e\u2028", data=""))
         await going.idle()
         assert (bus.consumers[0].counts.skipped, await dead(bus)) == (1, [])
     said = [line for part in lines() for line in part if "no handler of this group names type" in line]
