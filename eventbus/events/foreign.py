@@ -145,11 +145,13 @@ class Debezium(ForeignReader):
 
     def read(self, fields: Sequence[bytes]) -> Event | None:
         """Read one entry; as `ForeignReader.read`."""
-        value = _debezium_value(fields)
-        if value == self.null_value.encode(errors="surrogateescape"):
+        key, value = _key_and_value(fields)
+        change = None if value == self.null_value.encode(errors="surrogateescape") else _payload(value)
+        if change is not None:
+            return decode(self.event_class, to_json(change))
+        if isinstance(_json(key), dict):
             return None
-        change = _payload(value)
-        return None if change is None else decode(self.event_class, to_json(change))
+        raise DecodeError("the entry has no change, and is no tombstone of Debezium: its key is no JSON object")
 
 
 def readers_of(foreign: object) -> tuple[ForeignReader, ...]:
@@ -225,24 +227,29 @@ def _as_json(texts: dict[str, str], error: ValidationError) -> dict[str, Any] | 
     return {**texts, **read} if read else None
 
 
-def _debezium_value(fields: Sequence[bytes]) -> bytes:
-    """The value of a change; its key stands as the only field's name, or in a field of its own."""
+def _key_and_value(fields: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Of a change; its key stands as the only field's name, or in a field of its own."""
     named = _named(fields)
     if len(fields) == 2:  # noqa: PLR2004 - a name and a value
-        return fields[1]
+        return fields[0], fields[1]
     if _KEY in named and _VALUE in named:
-        return named[_VALUE]
+        return named[_KEY], named[_VALUE]
     raise DecodeError("the entry is in none of Debezium's formats: neither one field, nor fields key and value")
 
 
 def _payload(value: bytes) -> dict[str, Any] | None:
     """A change, without the schema that may stand around it."""
-    try:
-        change = from_json(value, allow_inf_nan=False)
-    except ValueError:
-        change = value
+    change = _json(value)
     if isinstance(change, dict) and {"schema", "payload"} <= change.keys():
         change = cast("dict[str, Any]", change)["payload"]
     if change is not None and not (isinstance(change, dict) and "op" in change):
         raise DecodeError("the entry's value is no change of Debezium: no JSON object with an op")
     return cast("dict[str, Any] | None", change)
+
+
+def _json(text: bytes) -> object:
+    """What a text says as JSON; the text itself where it is none."""
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return text

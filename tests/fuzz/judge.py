@@ -123,8 +123,10 @@ def may_be_skipped(fields: Fields, seen: Seen) -> bool:
     if b"specversion" in named:
         event_type = named.get(b"type", b"")
         return event_type not in seen.types and not CONTROL.search(event_type.decode(errors="replace"))
-    value = fields[1] if len(fields) == 2 else named.get(b"value")
-    return seen.readers and value is not None and (value == b"default" or _is_null(value))
+    key, value = fields if len(fields) == 2 else (named.get(b"key"), named.get(b"value"))
+    return (
+        seen.readers and key is not None and key.strip().startswith(b"{") and value is not None and (value == b"default" or _is_null(value))
+    )
 
 
 def _is_null(value: bytes) -> bool:

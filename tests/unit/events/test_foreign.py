@@ -271,6 +271,9 @@ def test_a_tombstone_may_be_written_otherwise():
         ([], "in none of Debezium's formats"),
         ([b"key", b"{}", b"other", b"{}"], "in none of Debezium's formats"),
         ([b"value"], "last field has no value"),
+        ([b"order_id", b"default"], "no tombstone of Debezium"),
+        ([b"order_id", b"null"], "no tombstone of Debezium"),
+        ([b"key", b"1", b"value", b"default"], "no tombstone of Debezium"),
         (compact(b"{"), "no change of Debezium: no JSON object with an op"),
         (compact(b"[" * 5000), "no change of Debezium"),
         (compact([1]), "no change of Debezium"),
@@ -300,6 +303,7 @@ def test_of_several_readers_the_first_that_can_read_an_entry_does():
     assert read_foreign(readers, compact(b"default")) == (debezium, None)
     assert read_foreign(readers, [b"payload", b'{"order_id":"1"}'])[0] is json_field
     assert read_foreign(readers, [b"order_id", b"1"]) == (plain, OrderCreated(order_id="1"))
+    assert read_foreign(readers, [b"order_id", b"default"]) == (plain, OrderCreated(order_id="default"))
 
 
 def test_where_none_can_the_error_says_why_of_each():
