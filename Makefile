@@ -10,16 +10,20 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 	$(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
+# services/notifier is TypeScript. Without Node.js it is left out, in a line, of the tests, the checks and the demo.
+NOTIFIER := services/notifier
+NODE := $(shell command -v npm >/dev/null && node -p 'parseInt(process.versions.node) >= 18 || ""' 2>/dev/null)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test test-docker coverage fuzz chaos chaos-planted promises promises-mutated demo scenario bench bench-all bench-self bench-beat bench-import bench-lock lock format clean
+.PHONY: help check test node test-docker coverage fuzz chaos chaos-planted promises promises-mutated demo scenario bench bench-all bench-self bench-beat bench-import bench-lock lock format clean
 
 help: ## List the targets
 	@echo "make <target>, with PYTHON=python3.13 to choose an interpreter (3.11-3.14)"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-check: $(VENV)/.dev ## Formatting, lint, types, floors
+check: $(VENV)/.dev node ## Formatting, lint, types, floors
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -27,9 +31,16 @@ check: $(VENV)/.dev ## Formatting, lint, types, floors
 	$(BIN)/lint-imports
 
 # The rig comes after the others: what it judges are times, too.
-test: $(VENV)/.dev ## Run the tests, several at a time (ARGS="-k name" to choose, JOBS=0 for one by one)
+test: $(VENV)/.dev node ## Run the tests, several at a time (ARGS="-k name" to choose, JOBS=0 for one by one)
 	$(BIN)/python -m pytest -n $(or $(JOBS),3) --dist worksteal $(or $(ARGS),--ignore=tests/chaos/test_short_run.py)
 	$(if $(ARGS),,$(BIN)/python -m pytest tests/chaos/test_short_run.py)
+	$(if $(ARGS),,$(if $(NODE),cd $(NOTIFIER) && REDIS_SERVER="$$($(REDIS_SERVER))" npm test --silent))
+
+# The newest server there is, as the tests of Python find it.
+REDIS_SERVER = cd $(CURDIR) && $(BIN)/python -c 'from tests.servers import newest_on_path, packaged; print((newest_on_path() or packaged()).path)'
+
+node: $(if $(NODE),$(NOTIFIER)/dist/.made) ## Build services/notifier, which is TypeScript (needs Node.js 18 or newer)
+	$(if $(NODE),,@echo "Node.js 18 or newer with npm was not found: services/notifier and its tests are left out"; test -z "$$EVENTBUS_TEST_NO_SKIP")
 
 test-docker: $(VENV)/.dev ## Run the tests against redis:8 in a container
 	$(BIN)/python -m tests.in_docker $(ARGS)
@@ -53,6 +64,7 @@ fuzz: $(VENV)/.dev ## Write a million hostile entries, and account for each (ENT
 	@$(BIN)/python -m tests.fuzz --entries $(or $(ENTRIES),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to end by itself)
+	$(if $(NODE),@$(MAKE) --no-print-directory node || echo "services/notifier could not be built")
 	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))
 
 scenario: $(VENV)/.demo ## Run what people come with on a Redis of its own (NAME=signup; without it they are listed)
@@ -95,7 +107,7 @@ bench-lock: $(BIN)/uv ## Write benchmarks/requirements/*.lock (UPGRADE=1 for the
 	@$(subst version 3.11,version 3.12,$(COMPILE)) -o $(REQUIRED)/rapids.lock -c .bench/same.txt $(REQUIRED)/rapids.in
 
 clean: ## Remove the environment, caches and what was built
-	rm -rf $(VENV) .bench/envs dist build .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .bench/envs dist build $(NOTIFIER)/node_modules $(NOTIFIER)/dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------- the environment
@@ -122,6 +134,17 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/.made
 	@$(PIP) --require-hashes -r requirements/dev.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.demo $@
+
+$(NOTIFIER)/node_modules/.made: $(NOTIFIER)/package-lock.json $(NOTIFIER)/.npmrc
+	@echo "Installing what $(NOTIFIER) needs (once)"
+	@cd $(NOTIFIER) && npm ci --silent
+	@touch $@
+
+# Anew, not on top: what has no source any more is not to be run.
+$(NOTIFIER)/dist/.made: $(NOTIFIER)/node_modules/.made $(NOTIFIER)/tsconfig.json $(wildcard $(NOTIFIER)/src/*.ts $(NOTIFIER)/test/*.ts)
+	@rm -rf $(NOTIFIER)/dist
+	@cd $(NOTIFIER) && npm run --silent build
+	@touch $@
 
 $(BIN)/uv: | $(VENV)/.made
 	@$(PIP) uv==$(UV_VERSION)

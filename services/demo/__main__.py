@@ -7,13 +7,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from eventbus import EventBusError
 from eventbus.streams.embedded import start_embedded
-from services.demo.plan import PLAN, Group, with_targets
+from services.demo.plan import PLAN, Group, runnable, with_targets
 from services.demo.screen import LEGEND, LiveScreen, PlainScreen, Screen
 from services.demo.show import Interrupt, Options, Show, Trouble
 
@@ -41,7 +42,10 @@ async def perform(options: Options, screen: Screen) -> int:
     server = await start_embedded("embedded://")
     try:
         with tempfile.TemporaryDirectory(prefix="eventbus-demo-") as directory:
-            show = Show(options, server.url, Path(directory), screen, interrupt)
+            plan, reasons = runnable(options.plan)
+            for reason in reasons:
+                screen.say(reason)
+            show = Show(replace(options, plan=plan), server.url, Path(directory), screen, interrupt)
             trouble = await _trouble(show)
             if show.stalled:
                 screen.say(f"nothing has moved for {options.stall:g} s; giving up")

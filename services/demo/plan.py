@@ -1,7 +1,9 @@
 """What the demo runs, and who is owed which events."""
 
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from eventbus.events import NORMAL
 from eventbus.streams import keys
@@ -34,12 +36,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A service, run by `eventbus run TARGET` in so many processes."""
+    """A service, run by `eventbus run TARGET` in so many processes; where `run` says another command, by that."""
 
     name: str
     target: str
     workers: int = 1
     groups: tuple[Group, ...] = ()
+    run: tuple[str, ...] = ()
 
     @property
     def produces(self) -> bool:
@@ -50,6 +53,9 @@ class App:
 def _group(name: str, topic: str, *types: str, held: float = 0.0) -> Group:
     return Group(name, topic, frozenset(types), ("high", NORMAL) if topic == "orders" else (NORMAL,), held)
 
+
+NOTIFIER = Path(__file__).parents[1] / "notifier" / "dist" / "src" / "main.js"
+"""The service in TypeScript, as `make node` builds it."""
 
 PLAN: tuple[App, ...] = (
     App("devices", "services.sensors.devices:bus"),
@@ -73,14 +79,30 @@ PLAN: tuple[App, ...] = (
             _group("notifications", "payments", "PaymentFailed"),
             _group("notifications", "alerts", "TemperatureAlert"),
             _group("notifications", "reviews", "ReviewWanted", held=REVIEW_AFTER),
+            _group("notifications", "notifications", "NotificationSent"),
         ),
     ),
+    App("notifier", str(NOTIFIER), 1, (_group("notifier", "orders", "OrderCreated"),), ("node",)),
 )
 
 
 def groups_of(plan: Iterable[App]) -> tuple[Group, ...]:
     """All groups of a plan."""
     return tuple(group for app in plan for group in app.groups)
+
+
+def runnable(plan: Sequence[App]) -> tuple[tuple[App, ...], list[str]]:
+    """The apps that can be run here, and why others cannot: what is not of Python may be missing."""
+    reasons = {app: reason for app in plan if (reason := _lacking(app))}
+    return tuple(app for app in plan if app not in reasons), list(reasons.values())
+
+
+def _lacking(app: App) -> str | None:
+    if app.run and shutil.which(app.run[0]) is None:
+        return f"the demo runs without {app.name}: {app.run[0]} was not found"
+    if app.run and not Path(app.target).exists():
+        return f"the demo runs without {app.name}: it is not built (make node)"
+    return None
 
 
 def with_targets(plan: Sequence[App], targets: Iterable[str]) -> tuple[App, ...]:
@@ -100,4 +122,4 @@ def with_targets(plan: Sequence[App], targets: Iterable[str]) -> tuple[App, ...]
             known = ", ".join(app.name for app in plan)
             raise ValueError(f"--app {text!r}: write NAME=module:bus, NAME being one of {known}")
         others[name] = target
-    return tuple(replace(app, target=others.get(app.name, app.target)) for app in plan)
+    return tuple(replace(app, target=others[app.name], run=()) if app.name in others else app for app in plan)

@@ -106,7 +106,7 @@ class Crew:
     Attributes:
         environment: The variables of the children.
         logs: The directory of their logs.
-        run: The command that is followed by an app's target.
+        run: The command that is followed by an app's target, where the app has none of its own.
     """
 
     environment: Mapping[str, str]
@@ -121,7 +121,7 @@ class Crew:
         with log.open("wb") as output:
             # A session of its own: Ctrl-C reaches the demo alone, which then stops all in order.
             process = await asyncio.create_subprocess_exec(
-                *self.run,
+                *(app.run or self.run),
                 app.target,
                 env=self.environment,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -1,7 +1,8 @@
-"""Who is told what. One group over five topics; the services that publish know nothing of it."""
+"""Who is told what. One group over six topics; the services that publish know nothing of it."""
 
 from eventbus import Router
-from services.notifications import post
+from services.notifications import history, post
+from services.notifications.events import NotificationSent
 from services.orders.events import OrderCreated, ReviewWanted
 from services.payments.events import PaymentFailed
 from services.sensors.events import TemperatureAlert
@@ -32,6 +33,12 @@ async def ask_for_review(event: ReviewWanted) -> None:
 async def tell_declined(event: PaymentFailed) -> None:
     """Tell a customer that the order was not paid."""
     await post.send(event.customer_id, f"Your order {event.order_id} was not paid: {event.reason}")
+
+
+@router.subscribe(NotificationSent, group="notifications")
+async def remember(event: NotificationSent) -> None:
+    """Keep on record what the notifier, a service in another language, told a customer."""
+    await history.note(event.customer_id, f"order {event.order_id} received, by {event.channel}", event.sent_at)
 
 
 @router.subscribe(TemperatureAlert, group="notifications")

@@ -2,7 +2,7 @@
 import type { Delivery } from "./delivery.js";
 import { isLast, type Gate } from "./gate.js";
 import type { Ended } from "./outcome.js";
-import { DecodeError, parse, typeOf, type Envelope } from "./wire.js";
+import { DecodeError, isAttribute, parse, typeOf, type Envelope } from "./wire.js";
 
 export interface Context {
   readonly envelope: Envelope;
@@ -103,6 +103,7 @@ export function resolve(routes: Routes, delivery: Delivery): Found | Ended {
     if (!envelope) return undecodable("the entry has no specversion field");
     const { type, version } = envelope;
     const route = routes.get(type);
+    if (!route && !isAttribute(type)) return undecodable("the entry's type has control characters"); // nobody will ever know it
     if (!route) return { how: "nobody", why: "no handler of this group names its type", type, version };
     if (version > route.version) {
       return { how: "newer", why: `it has version ${version}, this program knows up to ${route.version}`, type, version };

@@ -66,6 +66,9 @@ export function parse(fields: Fields): Envelope | null {
   };
 }
 
+/** Whether it can be an attribute's value: a text, not empty, without control characters or half pairs. */
+export const isAttribute = (value: string) => value !== "" && !UNPRINTABLE.test(value);
+
 /** What the publisher added beside the attributes that everybody knows. */
 export function headers(envelope: Envelope): Map<string, string> {
   return new Map([...envelope.attributes].filter(([name]) => !OURS.has(name) && !name.startsWith("eb")));
@@ -92,7 +95,7 @@ export function encode(draft: Draft, now = Date.now()): { id: string; fields: st
   const id = uuid7(now);
   const rest = { ...(draft.key === undefined ? {} : { partitionkey: draft.key }), ...draft.attributes };
   for (const [name, value] of Object.entries(rest)) {
-    if (!value || UNPRINTABLE.test(value)) throw new EncodeError(`attribute ${name} is empty or has control characters: leave it out`);
+    if (!isAttribute(value)) throw new EncodeError(`attribute ${name} is empty or has control characters: leave it out`);
   }
   const time = new Date(now).toISOString();
   const fields = ["specversion", "1.0", "id", id, "type", draft.type, "source", draft.source, "time", time];

@@ -7,7 +7,9 @@ from importlib import import_module
 import pytest
 
 from eventbus.events import descendants, info
-from services.demo.plan import PLAN, with_targets
+from services.demo.plan import NOTIFIER, PLAN, App, runnable, with_targets
+
+BUSES = [app for app in PLAN if not app.run]
 
 
 def subscribed(target):
@@ -21,13 +23,13 @@ def subscribed(target):
     return found
 
 
-@pytest.mark.parametrize("app", PLAN, ids=lambda app: app.name)
+@pytest.mark.parametrize("app", BUSES, ids=lambda app: app.name)
 def test_the_plan_knows_exactly_the_subscriptions_of_an_app(app):
     """A group that is forgotten here would never be missed."""
     assert {(group.name, group.topic): set(group.types) for group in app.groups} == subscribed(app.target)
 
 
-@pytest.mark.parametrize("app", PLAN, ids=lambda app: app.name)
+@pytest.mark.parametrize("app", BUSES, ids=lambda app: app.name)
 def test_the_plan_knows_the_priorities_of_every_topic(app):
     """A stream that is forgotten here would never be looked at."""
     module, _, name = app.target.partition(":")
@@ -48,3 +50,28 @@ def test_a_target_for_nobody_is_refused(text):
     """The message shows the form and the names."""
     with pytest.raises(ValueError, match=r"NAME=module:bus, NAME being one of devices, shop"):
         with_targets(PLAN, [text])
+
+
+def test_what_cannot_be_run_here_is_left_out_with_a_reason(tmp_path, monkeypatch):
+    """One line each: no program, or nothing built for it."""
+    built = tmp_path / "main.js"
+    built.touch()
+    there, nowhere, unbuilt = (
+        App("there", str(built), run=("sh",)),
+        App("nowhere", str(built), run=("no-such-program",)),
+        App("new", "gone.js", run=("sh",)),
+    )
+    plan, reasons = runnable([*BUSES, there, nowhere, unbuilt])
+    assert plan == (*BUSES, there)
+    assert reasons == [
+        "the demo runs without nowhere: no-such-program was not found",
+        "the demo runs without new: it is not built (make node)",
+    ]
+
+
+def test_a_bus_may_take_the_place_of_a_service_in_another_language():
+    """It is run as all buses are."""
+    plan = with_targets(PLAN, ["notifier=mine.app:bus"])
+    (notifier,) = (app for app in plan if app.name == "notifier")
+    assert (notifier.target, notifier.run) == ("mine.app:bus", ())
+    assert NOTIFIER.name == "main.js"
