@@ -126,7 +126,7 @@ test("what a killed process held begins elsewhere, and its lost start is counted
 test("an entry that takes its process down again and again is a dead letter", async () => {
   await publish(place.redis, 1, "wait", "Errand", "poison");
   for (let deaths = 0; deaths < 4; deaths++) {
-    const victim = new Worker(place.url, { leaseMs: 1_000, concurrency: 1 });
+    const victim = new Worker(place.url, { leaseMs: 600, concurrency: 1 });
     await until(() => victim.saw("started poison-0"));
     await victim.kill("SIGKILL");
   }

@@ -39,14 +39,15 @@ test("there are files with cases", () => {
 });
 
 for (const file of FILES) {
-  const cases = JSON.parse(readFileSync(new URL(file, WIRE), "utf8")) as Case[];
-  for (const each of cases) {
-    test(`${file}: ${each.name}`, () => {
-      const fields = each.fields.map(bytes);
-      if (each.refused !== undefined) return assert.throws(() => decoded(fields, file === "private.json"), DecodeError);
-      assert.deepEqual(decoded(fields, file === "private.json"), each.foreign ? null : each.decodes);
-    });
-  }
+  test(`tests/wire/${file}: every case is read as it says`, () => {
+    const cases = JSON.parse(readFileSync(new URL(file, WIRE), "utf8")) as Case[];
+    assert.ok(cases.length);
+    for (const { name, fields: given, decodes, foreign, refused } of cases) {
+      const [fields, priv] = [given.map(bytes), file === "private.json"];
+      if (refused !== undefined) assert.throws(() => decoded(fields, priv), DecodeError, name);
+      else assert.deepEqual(decoded(fields, priv), foreign ? null : decodes, name);
+    }
+  });
 }
 
 test("an odd number of fields is refused", () => {
