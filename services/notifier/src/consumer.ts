@@ -99,7 +99,8 @@ export class Consumer {
   /** End the loops, and leave the group. What still runs is left to its lease; what has no lease is written again. */
   async leave(): Promise<void> {
     const orphans = this.inHand.all().filter((each) => this.membership.orphaned(each) && !each.settling);
-    await this.settler.rescue(orphans).catch(() => log("error", `${orphans.length} events that only this process held are lost to the group`));
+    const lost = () => log("error", `events that only this process held are lost to the group: up to ${orphans.length}`);
+    await this.settler.rescue(orphans).catch(lost);
     this.end();
     await Promise.all(this.loops); // a heartbeat that is under way would be written after all
     const owed = await this.group.leave();

@@ -15,6 +15,12 @@ const WINDOW = 1_000; // rows of the pending list that one claim looks at: some 
 const BYTES = 4 << 20; // after which a reply is large enough: the beat waits behind it
 const PAGE = 500;
 
+/** How many more entries at their last allowed start may be taken, and the delivery count that makes them such. */
+interface Lasts {
+  readonly most: number;
+  readonly count: number;
+}
+
 export interface Member {
   readonly service: string;
   readonly host: string;
@@ -118,7 +124,7 @@ export class Group {
   }
 
   /** Take over stale entries from one window of the pending list; null: the call came too late and took nothing. */
-  async claim(priv: boolean, cursor: string, room: number, lasts: { most: number; count: number }, latestMs: number): Promise<Claimed | null> {
+  async claim(priv: boolean, cursor: string, room: number, lasts: Lasts, latestMs: number): Promise<Claimed | null> {
     const keys = [this.source(priv), this.keys.hash, this.keys.dead];
     const sizes = [WINDOW, room, BYTES, lasts.most, lasts.count];
     const args = [this.name, this.consumer, this.member.leaseMs, cursor, ...sizes, flag(priv), timestamp(), Math.trunc(latestMs)];
@@ -146,7 +152,8 @@ export class Group {
     const { parked, due, retry, dead, types, hash } = this.keys;
     const args = [this.name, this.consumer, 100, credit, unhandledMs, timestamp(), ...this.declared];
     const [, wait, given, missing, ...settled] = list(await this.run("promote", [parked, due, retry, dead, types, hash], args));
-    return { waitMs: Number(wait), given: entries(given), settled: settled.reduce<number>((sum, each) => sum + Number(each), Number(missing)) };
+    const others = settled.reduce<number>((sum, each) => sum + Number(each), Number(missing));
+    return { waitMs: Number(wait), given: entries(given), settled: others };
   }
 
   /** Give parked copies that lost their due time one: now. A page; the id to go on after, "" at the end. */

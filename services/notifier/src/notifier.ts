@@ -40,7 +40,8 @@ export function notificationSent(order: OrderCreated, causedBy: string, chain: s
 
 /** Names the fields that are wrong, never what stands in them. Fields that are not known are a newer publisher's. */
 export function readOrder(data: unknown): OrderCreated {
-  if (typeof data !== "object" || data === null || Array.isArray(data)) throw new DecodeError("OrderCreated cannot be read: data: no object");
+  const object = typeof data === "object" && data !== null && !Array.isArray(data);
+  if (!object) throw new DecodeError("OrderCreated cannot be read: data: no object");
   const found = { ...data } as Record<string, unknown>;
   if (typeof found.total === "number") found.total = String(found.total); // as a foreign publisher may write it
   const wrong = ["order_id", "customer_id", "total"].filter((name) => typeof found[name] !== "string");

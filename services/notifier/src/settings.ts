@@ -13,7 +13,8 @@ export function settings(environment: NodeJS.ProcessEnv): Options & { prefix: st
   if (!url) throw new Error("no Redis url: set EVENTBUS_URL, for example redis://localhost:6379");
   const seconds = (name: string, otherwise: number, least = 0): number => {
     const value = Number(environment[name] || otherwise);
-    if (!(value > least || value === least) || value <= 0 || value > 3_600) throw new Error(`${name}: a number of seconds from ${least} to 3600 is expected`);
+    const fits = value > 0 && value >= least && value <= 3_600;
+    if (!fits) throw new Error(`${name}: a number of seconds from ${least} to 3600 is expected`);
     return value * 1000;
   };
   const prefix = environment.EVENTBUS_PREFIX ?? "";

@@ -73,9 +73,10 @@ export class Settler {
 
   /** Write copies of deliveries that only this process holds, since their group was lost or their entry was cut. */
   async rescue(deliveries: readonly Delivery[]): Promise<void> {
-    if (!deliveries.length) return;
-    await this.group.rescue(deliveries.map((delivery) => ({ delivery, fields: copied(delivery, delivery.carry()) })), "retry");
-    for (const each of deliveries) this.inHand.letGo(each);
+    for (const delivery of deliveries) {
+      await this.group.rescue([{ delivery, fields: copied(delivery, delivery.carry()) }], "retry");
+      this.inHand.letGo(delivery);
+    }
   }
 
   private batches(): Settlement[][] {
