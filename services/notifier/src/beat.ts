@@ -25,10 +25,11 @@ export class Beat {
     await this.bell.wait(Math.max(0, this.due - begun));
     const late = now() - Math.max(this.due, begun);
     if (late > this.leaseMs / 6) log("warning", `leases are renewed ${Math.round(late)} ms late: the event loop was blocked`);
-    this.due = now() + this.leaseMs / 3;
+    const next = now() + this.leaseMs / 3;
     const { token } = this.membership;
     if (!(await this.renew(this.group))) await this.membership.heal(token);
     await this.membership.announce();
+    this.due = next; // what failed is tried again at once: a whole third later may be too late
   }
 
   /** Renew what has a lease; on a new connection this comes before anything else. False: the group is another one now. */

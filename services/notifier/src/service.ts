@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 
-import { Bell } from "./clock.js";
+import { Bell, now } from "./clock.js";
 import { Consumer, type Settings } from "./consumer.js";
 import type { Routes } from "./executor.js";
 import { Group, SCRIPTS } from "./group.js";
@@ -25,6 +25,7 @@ export interface Options extends Settings {
   readonly lua: string;
 }
 
+const LEAVE_MS = 500; // at least: what only this process holds is written then
 const GRACE_MS = 5_000; // beyond the drain: for what the cancel ends, and to settle
 
 export class Service {
@@ -59,16 +60,17 @@ export class Service {
 
   /** Stop reading, release what never started, drain, settle, leave; all of it ends in time. Whether nothing was left. */
   async stop(): Promise<boolean> {
-    const { drainMs } = this.options;
+    const until = now() + this.options.drainMs; // one deadline, and a little for the rest
+    const end = until + GRACE_MS;
     const each = (what: (consumer: Consumer) => Promise<void>) => Promise.all(this.consumers.map(what));
-    const begun = within(drainMs, each((consumer) => consumer.stopTaking()));
-    const drained = (await begun) && (await within(drainMs, each((consumer) => consumer.drained())));
+    const begun = within(until - now(), each((consumer) => consumer.stopTaking()));
+    const drained = (await begun) && (await within(until - now(), each((consumer) => consumer.drained())));
     if (!drained) for (const consumer of this.consumers) consumer.abort();
     const ended = drained || (await within(GRACE_MS / 2, each((consumer) => consumer.drained())));
     if (!ended) log("error", "handlers that nothing can stop still run: what they hold is left to its lease");
-    const settled = await within(GRACE_MS / 2, each((consumer) => consumer.settled()));
+    const settled = await within(end - now(), each((consumer) => consumer.settled()));
     if (!settled) log("error", "Redis does not answer: what is not settled is left to its lease, and handled again");
-    const left = await within(GRACE_MS / 2, each((consumer) => consumer.leave()));
+    const left = await within(Math.max(LEAVE_MS, end - now()), each((consumer) => consumer.leave()));
     for (const consumer of this.consumers) consumer.end();
     this.commands.close();
     return ended && settled && left;
@@ -85,12 +87,16 @@ export class Service {
 
 /** Whether something ended in time, and without an error. */
 async function within(ms: number, what: Promise<unknown>): Promise<boolean> {
-  const bell = new Bell();
-  let done = false;
+  const [bell, until] = [new Bell(), now() + ms];
+  let done: boolean | undefined;
   what.then(
     () => (done = true),
-    (error: unknown) => log("error", `at the end: ${error instanceof Error ? error.message : "failed"}`),
+    (error: unknown) => {
+      done = false;
+      log("error", `at the end: ${error instanceof Error ? error.message : "failed"}`);
+    },
   ).finally(bell.ring);
-  await bell.wait(ms);
-  return done;
+  do await bell.wait(Math.max(0, until - now()));
+  while (done === undefined && now() < until);
+  return done === true;
 }
