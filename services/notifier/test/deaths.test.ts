@@ -54,6 +54,25 @@ test("all that a dead process left is taken over, however little room there is a
   assert.deepEqual(handled.sort(), expected.sort());
 });
 
+test("stale entries behind more live ones than a claim looks at are reached, too", async () => {
+  await place.redis.xgroup("CREATE", "errands", "g", "0", "MKSTREAM");
+  await publish(place.redis, 1_200, "end", "Errand", "live");
+  await place.redis.xreadgroup("GROUP", "g", "worker.alive.1.x", "STREAMS", "errands", ">");
+  const expected = await publish(place.redis, 5);
+  await place.redis.xreadgroup("GROUP", "g", "worker.gone.1.x", "STREAMS", "errands", ">");
+  const ids = (await place.redis.xrevrange("errands", "+", "-", "COUNT", 5)).map(([id]) => id);
+  await place.redis.xclaim("errands", "g", "worker.gone.1.x", 0, ...ids, "IDLE", 60_000, "JUSTID");
+  const handled = new Set<string>();
+  const heir = service(place.url, { leaseMs: 3_000, claimMs: 50 });
+  await heir.start(() => only("Errand", async ({ name }) => void handled.add(name)));
+  const live = (await place.redis.xrange("errands", "-", "+", "COUNT", 1_200)).map(([id]) => id);
+  await until(async () => {
+    await place.redis.xclaim("errands", "g", "worker.alive.1.x", 0, ...live, "JUSTID"); // as its owner would
+    return expected.every((name) => handled.has(name));
+  });
+  await heir.stop();
+});
+
 test("SIGTERM loses nothing: what runs ends, what never started begins elsewhere, the exit code is 0", async () => {
   const victim = new Worker(place.url, { concurrency: 2, drainMs: 100 });
   await until(() => victim.saw("ready"));
