@@ -8,7 +8,7 @@
  */
 import { Redis } from "ioredis";
 
-import { now } from "./clock.js";
+import { Bell, backoff, now } from "./clock.js";
 
 export type Word = string | number | Buffer;
 export type Call = (...words: Word[]) => Promise<unknown>;
@@ -136,6 +136,20 @@ export class Line {
     }
     this.current = connection;
     return connection;
+  }
+}
+
+/** Ask until there is an answer, for so many milliseconds: only for what may be done twice. A refusal is an answer. */
+export async function patiently<T>(ask: () => Promise<T>, ms: number): Promise<T> {
+  const until = now() + ms;
+  for (let failures = 1; ; failures++) {
+    try {
+      return await ask();
+    } catch (error) {
+      const wait = backoff(failures, 1_000);
+      if (!(error instanceof Unavailable) || now() + wait > until) throw error;
+      await new Bell().wait(wait);
+    }
   }
 }
 

@@ -1,7 +1,6 @@
 /** Publishes events of this service. */
-import { Bell, backoff, now } from "./clock.js";
 import { ofPublish } from "./keys.js";
-import { Refused, type Call } from "./line.js";
+import { patiently, type Call } from "./line.js";
 import { list } from "./replies.js";
 import type { Scripts } from "./scripts.js";
 import { encode, type Draft } from "./wire.js";
@@ -29,16 +28,8 @@ export class Publisher {
   async once(topic: string, key: string, draft: Draft): Promise<Published> {
     const { id, fields } = encode(draft);
     const args = [id, "normal", key, REMEMBERED_MS, 0, 0, "*", ...fields];
-    const until = now() + this.patienceMs;
-    for (let failures = 1; ; failures++) {
-      try {
-        const [entry, known] = list(await this.scripts.run(this.call, "publish", ofPublish(topic, key), args)).map(String);
-        return { id: known ?? id, entry: entry ?? "" };
-      } catch (error) {
-        const wait = backoff(failures, 1_000);
-        if (error instanceof Refused || now() + wait > until) throw error;
-        await new Bell().wait(wait);
-      }
-    }
+    const answer = await patiently(() => this.scripts.run(this.call, "publish", ofPublish(topic, key), args), this.patienceMs);
+    const [entry, known] = list(answer).map(String);
+    return { id: known ?? id, entry: entry ?? "" };
   }
 }

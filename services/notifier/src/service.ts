@@ -7,7 +7,7 @@ import { Consumer, type Settings } from "./consumer.js";
 import type { Routes } from "./executor.js";
 import { Group, SCRIPTS } from "./group.js";
 import { level, levels } from "./keys.js";
-import { Line } from "./line.js";
+import { Line, patiently } from "./line.js";
 import { log } from "./log.js";
 import { Publisher } from "./publisher.js";
 import { Scripts } from "./scripts.js";
@@ -25,6 +25,7 @@ export interface Options extends Settings {
   readonly lua: string;
 }
 
+const PATIENCE_MS = 10_000; // with a Redis that does not answer: it restarts, or starts beside us
 const LEAVE_MS = 500; // at least: what only this process holds is written then
 const GRACE_MS = 5_000; // beyond the drain: for what the cancel ends, and to settle
 
@@ -41,19 +42,20 @@ export class Service {
     this.scripts = new Scripts(options.lua, SCRIPTS);
     // A black hole is to cost a reconnect and not the lease: found within a third, the beat is in time.
     this.commands = new Line(options.url, this.name, Math.min(5_000, options.leaseMs / 3));
-    this.publisher = new Publisher(this.commands.call, this.scripts, 10_000);
+    this.publisher = new Publisher(this.commands.call, this.scripts, PATIENCE_MS);
   }
 
   /** Join the group on every stream of the topic, and consume. */
   async start(routes: (priority: string) => Routes): Promise<void> {
     const { topic, priorities } = this.options;
     if (priorities.length > 1) {
-      await this.commands.call("ZADD", levels(topic), "NX", ...priorities.flatMap((name, place) => [place, name]));
+      const places = priorities.flatMap((name, place) => [place, name]);
+      await patiently(() => this.commands.call("ZADD", levels(topic), "NX", ...places), PATIENCE_MS);
     }
     for (const priority of priorities) {
       const found = routes(priority);
       const consumer = this.consumer(level(topic, priority), found);
-      await consumer.start();
+      await patiently(() => consumer.start(), PATIENCE_MS);
       this.consumers.push(consumer);
     }
   }

@@ -11,7 +11,7 @@ import type { Claimed } from "./replies.js";
 import { Sweeps } from "./sweeps.js";
 
 const LASTS = 2; // entries at their last allowed start that a process holds: one runs, alone, and one waits for it
-const TIDY_MS = 3; // leases without a heartbeat after which a consumer that owes nothing is removed
+const TIDY_LEASES = 3; // without a heartbeat, after which a consumer that owes nothing is removed
 
 export class Taker {
   stopping = false;
@@ -101,7 +101,7 @@ export class Taker {
 
   private async finish(): Promise<void> {
     this.sweeps.done(this.began, Math.random());
-    await this.group.retire(TIDY_MS * this.settings.leaseMs);
+    await this.group.retire(TIDY_LEASES * this.settings.leaseMs);
     for (let after = await this.group.mendDue(""); after; ) after = await this.group.mendDue(after);
   }
 

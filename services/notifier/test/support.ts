@@ -51,7 +51,7 @@ export async function server(): Promise<Server> {
 /** What an event asks its handler for. */
 export interface Errand {
   readonly name: string;
-  readonly do: "end" | "raise" | "wait" | "deaf" | "reject";
+  readonly do: "end" | "raise" | "wait";
 }
 
 export type Work = (errand: Errand, context: Context) => Promise<void>;

@@ -25,6 +25,17 @@ after(() => place.stop());
 /** Loses the first reply to a command that has these words in it. */
 const once = (...words: string[]) => (_: Buffer, asked: Buffer) => proxy.lost === 0 && words.every((word) => asked.includes(word));
 
+test("a Redis that does not answer yet is waited for", async () => {
+  const handled: string[] = [];
+  const worker = service(proxy.url, { priorities: ["normal", "low"] });
+  proxy.loses = () => proxy.lost < 3;
+  await worker.start(() => only("Errand", async ({ name }) => void handled.push(name)));
+  const expected = await publish(place.redis, 1);
+  await until(() => handled.length);
+  assert.equal(await worker.stop(), true);
+  assert.deepEqual([handled, proxy.lost], [expected, 3]);
+});
+
 test("the reply to a read is lost: what it brought is found again, and handled once", async () => {
   const handled: string[] = [];
   const worker = service(proxy.url, { leaseMs: 30_000 });

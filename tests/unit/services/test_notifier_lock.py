@@ -9,7 +9,7 @@ NOTIFIER = Path(__file__).parents[3] / "services" / "notifier"
 
 
 def test_the_lock_names_no_registry_and_holds_every_package_to_its_hash():
-    """npm writes the registry's address into it, unless .npmrc says otherwise."""
+    """Addresses would stand in it unless .npmrc said otherwise."""
     packages = {name: each for name, each in json.loads((NOTIFIER / "package-lock.json").read_text())["packages"].items() if name}
     assert len(packages) > 3
     assert [name for name, each in packages.items() if "resolved" in each] == []
