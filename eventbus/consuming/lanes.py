@@ -130,7 +130,7 @@ class LanesInHand(InHand):
 def key_of(delivery: Delivery) -> bytes | None:
     """The key of an entry, read without its data; None where it has none."""
     fields = delivery.fields
-    for at in range(len(fields) - 2, -1, -2):  # the last of a name counts
+    for at in range(0, len(fields) - 1, 2):  # the first of a name counts
         if fields[at] == b"partitionkey":
             return fields[at + 1]
     return None
