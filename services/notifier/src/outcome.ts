@@ -36,7 +36,12 @@ export type Decision =
   | { readonly write: "drop"; readonly carried: Carried; readonly type: string }
   | { readonly write: "release"; readonly carried: Carried }
   | { readonly write: "park"; readonly carried: Carried; readonly delayMs: number }
-  | { readonly write: "bury"; readonly carried: Carried; readonly reason: Reason; readonly unless?: { type: string; version: number } };
+  | {
+      readonly write: "dead-letter";
+      readonly carried: Carried;
+      readonly reason: Reason;
+      readonly unless?: { type: string; version: number };
+    };
 
 /**
  * Choose the outcome.
@@ -51,23 +56,23 @@ export function decide(ended: Ended, carried: Carried, lost: boolean, retry: Ret
     case "nobody":
       return { write: "drop", carried, type: ended.type };
     case "newer":
-      return { write: "bury", carried, reason: "newer", unless: { type: ended.type, version: ended.version } };
+      return { write: "dead-letter", carried, reason: "newer", unless: { type: ended.type, version: ended.version } };
     case "stopped":
       return { write: "release", carried };
     case "undecodable":
-      return { write: "bury", carried, reason: "undecodable" };
+      return { write: "dead-letter", carried, reason: "undecodable" };
     case "crashed":
-      return { write: "bury", carried, reason: "crashes" };
+      return { write: "dead-letter", carried, reason: "crashes" };
     case "raised":
       return afterRun(ended.error, { ...carried, attempts: carried.attempts + 1, hops: 0, hopped: 0 }, retry, chance);
   }
 }
 
 function afterRun(error: unknown, carried: Carried, retry: Retry, chance: number): Decision {
-  if (error instanceof Reject) return { write: "bury", carried, reason: "rejected" };
-  if (carried.attempts >= retry.attempts) return { write: "bury", carried, reason: "attempts" };
+  if (error instanceof Reject) return { write: "dead-letter", carried, reason: "rejected" };
+  if (carried.attempts >= retry.attempts) return { write: "dead-letter", carried, reason: "attempts" };
   // What cannot be written or read today cannot be tomorrow.
-  if (error instanceof EncodeError || error instanceof DecodeError) return { write: "bury", carried, reason: "never" };
+  if (error instanceof EncodeError || error instanceof DecodeError) return { write: "dead-letter", carried, reason: "never" };
   return { write: "park", carried, delayMs: delay(carried.attempts, retry, chance) };
 }
 
@@ -75,7 +80,7 @@ function afterRun(error: unknown, carried: Carried, retry: Retry, chance: number
 export function hop(carried: Carried, retry: Retry, nowMs: number, chance: number): Decision {
   const first = carried.hopped || nowMs;
   const next = { ...carried, hops: carried.hops + 1, hopped: first };
-  if (nowMs - first >= UNHANDLED_MS) return { write: "bury", carried: next, reason: "unhandled" };
+  if (nowMs - first >= UNHANDLED_MS) return { write: "dead-letter", carried: next, reason: "unhandled" };
   return { write: "park", carried: next, delayMs: Math.max(SHORTEST_HOP_MS, delay(next.hops, retry, chance)) };
 }
 

@@ -140,7 +140,7 @@ export class Settler {
   /** What has no row any more: a success is done, for the work is; all else is written again without a fence. */
   private async orphaned(orphans: Settlement[]): Promise<void> {
     for (const each of orphans) {
-      if (each.decision.write === "drop" || (each.decision.write === "bury" && each.decision.unless)) this.hop(each);
+      if (each.decision.write === "drop" || (each.decision.write === "dead-letter" && each.decision.unless)) this.hop(each);
       const to = destination(each.decision);
       if (to) await this.group.rescue([this.copy(each)], to);
       this.done(each);
@@ -158,7 +158,7 @@ export class Settler {
     this.inHand.letGo(each.delivery);
     if (!written) return;
     if (each.decision.write === "park") this.parked(each.decision.delayMs);
-    if (each.decision.write === "bury") {
+    if (each.decision.write === "dead-letter") {
       const type = "type" in each.ended ? each.ended.type : "";
       log("error", `entry ${each.delivery.origin} of type ${JSON.stringify(type)} is a dead letter now (${each.decision.reason})`);
     }
@@ -168,7 +168,7 @@ export class Settler {
     const carried: Carried = "carried" in decision ? decision.carried : delivery.carry();
     const fields = copied(delivery, carried);
     if (decision.write === "park") return { delivery, fields, delayMs: decision.delayMs || undefined };
-    if (decision.write !== "bury") return { delivery, fields };
+    if (decision.write !== "dead-letter") return { delivery, fields };
     const about = { ebreason: decision.reason, ebgroup: this.group.name, ebdeliveries: String(delivery.count), ...told(ended) };
     const written = Object.entries({ ...about, ebconsumer: this.group.consumer, ebfailed: timestamp() }).filter(([, value]) => value);
     return { delivery, fields: [...fields, ...written.flat().map((each) => Buffer.from(each))], unless: decision.unless };
@@ -178,7 +178,7 @@ export class Settler {
 function destination(decision: Decision | undefined): Destination | undefined {
   if (decision?.write === "release") return "retry";
   if (decision?.write === "park") return decision.delayMs ? "parked" : "retry";
-  return decision?.write === "bury" ? "dead" : undefined;
+  return decision?.write === "dead-letter" ? "dead" : undefined;
 }
 
 /** What a dead letter tells of the error. Its own message is kept: it stays where the payload is, and out of the log. */

@@ -25,13 +25,13 @@ test("whatever else ends after its lease was lost changes nothing", () => {
   }
 });
 
-test("a failure is parked for longer each time, and buried when its attempts are spent; hops begin anew", () => {
+test("a failure is parked for longer each time, and dead-lettered when its attempts are spent; hops begin anew", () => {
   const first = decided(raised(new Error()), { ...FRESH, hops: 4, hopped: 9 });
   assert.deepEqual(first, { write: "park", carried: { ...FRESH, attempts: 1 }, delayMs: 1_000 });
   const second = decided(raised(new Error()), { ...FRESH, attempts: 1 });
   assert.deepEqual(second, { write: "park", carried: { ...FRESH, attempts: 2 }, delayMs: 5_000 });
   const third = decided(raised(new Error()), { ...FRESH, attempts: 2 });
-  assert.deepEqual(third, { write: "bury", carried: { ...FRESH, attempts: 3 }, reason: "attempts" });
+  assert.deepEqual(third, { write: "dead-letter", carried: { ...FRESH, attempts: 3 }, reason: "attempts" });
 });
 
 test("delays vary by a fifth", () => {
@@ -39,27 +39,27 @@ test("delays vary by a fifth", () => {
   assert.deepEqual(delays.map((each) => each.write === "park" && each.delayMs), [800, 1_200]);
 });
 
-test("what cannot become better is buried at once", () => {
+test("what cannot become better is dead-lettered at once", () => {
   const reasons = [new Reject("no"), new EncodeError("x"), new DecodeError("x")].map((error) => decided(raised(error)));
-  assert.deepEqual(reasons.map((each) => each.write === "bury" && each.reason), ["rejected", "never", "never"]);
+  assert.deepEqual(reasons.map((each) => each.write === "dead-letter" && each.reason), ["rejected", "never", "never"]);
 });
 
 test("what was not run costs no attempt", () => {
   const carried = { ...FRESH, attempts: 2, crashes: 1 };
   const why = { why: "", type: "T", version: 2 };
   assert.deepEqual(decided({ how: "stopped", ...why }, carried), { write: "release", carried });
-  assert.deepEqual(decided({ how: "undecodable", ...why }, carried), { write: "bury", carried, reason: "undecodable" });
-  assert.deepEqual(decided({ how: "crashed", ...why }, carried), { write: "bury", carried, reason: "crashes" });
+  assert.deepEqual(decided({ how: "undecodable", ...why }, carried), { write: "dead-letter", carried, reason: "undecodable" });
+  assert.deepEqual(decided({ how: "crashed", ...why }, carried), { write: "dead-letter", carried, reason: "crashes" });
   assert.deepEqual(decided({ how: "nobody", ...why }, carried), { write: "drop", carried, type: "T" });
   const unless = { type: "T", version: 2 };
-  assert.deepEqual(decided({ how: "newer", ...why }, carried), { write: "bury", carried, reason: "newer", unless });
+  assert.deepEqual(decided({ how: "newer", ...why }, carried), { write: "dead-letter", carried, reason: "newer", unless });
 });
 
 test("what a member of the group knows waits for it, a day at most", () => {
   const first = hop(FRESH, RETRY, 5_000, 0.5);
   assert.deepEqual(first, { write: "park", carried: { ...FRESH, hops: 1, hopped: 5_000 }, delayMs: 1_000 });
   const last = hop({ ...FRESH, hops: 7, hopped: 5_000 }, RETRY, 5_000 + UNHANDLED_MS, 0.5);
-  assert.equal(last.write === "bury" && last.reason, "unhandled");
+  assert.equal(last.write === "dead-letter" && last.reason, "unhandled");
 });
 
 test("owners have a third of the lease after a start and after an outage; all graces together last no longer than a lease", () => {
