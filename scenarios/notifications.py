@@ -19,7 +19,7 @@ from eventbus import Context, Event, EventBus, Topic
 
 DATABASE = Path(os.environ.get("SCENARIO_FOLDER", ".")) / "notifications.sqlite3"
 NOTIFICATIONS = Topic("notifications", priorities=("high", "normal", "low"))  # the most urgent first
-KINDS = {"high": "alarm", "normal": "message", "low": "newsletter"}
+KINDS = {"high": "alarm", "normal": "reminder", "low": "newsletter"}
 
 
 class Notification(Event, topic=NOTIFICATIONS, key="phone"):
@@ -64,7 +64,7 @@ def shown() -> list[tuple[str, str]]:
 
 
 async def notify(bus: EventBus, each: int) -> list[str]:
-    """Publish newsletters, as many messages, and alarms, in this order. Returns the ids of the events."""
+    """Publish newsletters, as many reminders, and alarms, in this order. Returns the ids of the events."""
     ids: list[str] = []
     for priority, kind in reversed(KINDS.items()):
         events = [Notification(phone=f"+49-{number}", text=f"{kind} {number}") for number in range(each)]

@@ -1,6 +1,6 @@
 """A long background task, ten leases long, with progress that others may watch.
 
-Promised: a worker that lives keeps its task however long it takes, so that nobody else begins it beside; one that dies
+Promised: a worker that lives keeps its report however long it takes, so that nobody else begins it beside; one that dies
 loses it within a lease and a sweep, and another one goes on at the checkpoint. A page that is written is never written
 again, since page and checkpoint are one transaction.
 

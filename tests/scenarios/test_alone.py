@@ -16,7 +16,7 @@ SAID = {
     "audit": r"120 events of three topics, 120 in .*audit\.jsonl, 0 lines repeated(.*\n)+what user-7 did.*(\n.*user='user-7'.*){3}\n",
     "changes": r"250 changes; the source and its replica have the same 50 rows:(\n +\d+ customer \d+ +Oslo){3}\n",
     "leaderboard": r"( ?\d+\. player-\d+ +\d+ points in 10 games\n){10}",
-    "notifications": r"alarm +60 shown(.*\n)message +60 shown(.*\n)newsletter 60 shown.*\n",
+    "notifications": r"alarm +60 shown(.*\n)reminder +60 shown(.*\n)newsletter 60 shown.*\n",
     "orders": r"50 orders, one bank closed:\n(.* 10 .*\n){5}the bank is mended, 10 orders are redriven:\n(.* 10 .*\n){5}",
     "report": r".*page 0 of 40(.*\r)+.*page 40 of 40\nworker \d+ began at page 1\n40 pages are written\n",
     "sensors": r"sensor   window .*(\nroom-\d +\d+- ?\d+ s +10 .*){18}\n",
