@@ -12,7 +12,9 @@ COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX
 
 # services/notifier is TypeScript. Without Node.js it is left out, in a line, of the tests, the checks and the demo.
 NOTIFIER := services/notifier
-NODE := $(shell command -v npm >/dev/null && node -p 'parseInt(process.versions.node) >= 18 || ""' 2>/dev/null)
+NODE := $(shell command -v npm >/dev/null && node -p '(([a, b]) => a > 18 || (a == 18 && b >= 19) || "")(process.versions.node.split("."))' 2>/dev/null)
+# Its tests take the newest server there is, as those of Python do.
+REDIS_SERVER = cd $(CURDIR) && $(BIN)/python -c 'from tests.servers import newest_on_path, packaged; print((newest_on_path() or packaged()).path)'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -36,11 +38,8 @@ test: $(VENV)/.dev node ## Run the tests, several at a time (ARGS="-k name" to c
 	$(if $(ARGS),,$(BIN)/python -m pytest tests/chaos/test_short_run.py)
 	$(if $(ARGS),,$(if $(NODE),cd $(NOTIFIER) && REDIS_SERVER="$$($(REDIS_SERVER))" npm test --silent))
 
-# The newest server there is, as the tests of Python find it.
-REDIS_SERVER = cd $(CURDIR) && $(BIN)/python -c 'from tests.servers import newest_on_path, packaged; print((newest_on_path() or packaged()).path)'
-
-node: $(if $(NODE),$(NOTIFIER)/dist/.made) ## Build services/notifier, which is TypeScript (needs Node.js 18 or newer)
-	$(if $(NODE),,@echo "Node.js 18 or newer with npm was not found: services/notifier and its tests are left out"; test -z "$$EVENTBUS_TEST_NO_SKIP")
+node: $(if $(NODE),$(NOTIFIER)/dist/.made) ## Build services/notifier, which is TypeScript (needs Node.js 18.19 or newer)
+	$(if $(NODE),,@echo "Node.js 18.19 or newer with npm was not found: services/notifier and its tests are left out"; test -z "$$EVENTBUS_TEST_NO_SKIP")
 
 test-docker: $(VENV)/.dev ## Run the tests against redis:8 in a container
 	$(BIN)/python -m tests.in_docker $(ARGS)
