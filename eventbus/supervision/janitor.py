@@ -16,7 +16,7 @@ from eventbus.events import NORMAL
 from eventbus.streams import UNSERVED, foreign_silences, keys, note_levels, silences, trim
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from eventbus.consuming import Consumer
     from eventbus.delivery import Alive, Settings, Topics
@@ -160,24 +160,21 @@ class Janitor:
         )
 
     async def _name_unserved(self, where: str, stream: str) -> None:
-        for group, silent in (await silences(self._wire, stream)).items():
-            if silent is not None and silent >= UNSERVED:
-                _log.warning(
-                    "group %r holds back the trimming of topic %s: nobody has served it for %.1f days; serve it, or "
-                    "`eventbus groups abandon`",
-                    group,
-                    where,
-                    silent / 86_400,
-                )
-        for group, silent in (await foreign_silences(self._wire, stream)).items():
-            if silent is not None and silent >= UNSERVED:
-                _log.warning(
-                    "group %r of another program holds back the trimming of topic %s: its consumers gave no sign for %.1f days; "
-                    "start them, or, if nobody uses it any more, XGROUP DESTROY",
-                    group,
-                    where,
-                    silent / 86_400,
-                )
+        for group, days in _unserved(await silences(self._wire, stream)):
+            _log.warning(
+                "group %r holds back the trimming of topic %s: nobody has served it for %.1f days; serve it, or `eventbus groups abandon`",
+                group,
+                where,
+                days,
+            )
+        for group, days in _unserved(await foreign_silences(self._wire, stream)):
+            _log.warning(
+                "group %r of another program holds back the trimming of topic %s: its consumers gave no sign for %.1f days; "
+                "start them, or, if nobody uses it any more, XGROUP DESTROY",
+                group,
+                where,
+                days,
+            )
 
     def _may_say(self, *what: str, every: float = REPEAT) -> bool:
         now = anyio.current_time()
@@ -185,6 +182,11 @@ class Janitor:
             return False
         self._said[what] = now
         return True
+
+
+def _unserved(found: Mapping[str, float | None]) -> list[tuple[str, float]]:
+    """The groups that were silent for too long, and for how many days."""
+    return [(group, silent / 86_400) for group, silent in found.items() if silent is not None and silent >= UNSERVED]
 
 
 def _named(topic: Topic, priority: str) -> str:
