@@ -36,7 +36,7 @@ async def redis(redis_url):
         yield redis
 
 
-async def test_a_flat_dict_as_tutorials_write_it(bus, redis):
+async def test_a_flat_dict_as_tutorials_write_it_is_read_by_its_fields(bus, redis):
     """A field for each value, and all of them texts: the event class says what they are. The handler sees no difference."""
 
     @bus.subscribe(OrderCreated, group="charge", foreign=Flat(OrderCreated))
@@ -53,7 +53,7 @@ async def test_a_flat_dict_as_tutorials_write_it(bus, redis):
     ]
 
 
-async def test_one_field_of_json(bus, redis):
+async def test_one_field_of_json_holds_the_event(bus, redis):
     """The other usual way: the whole event in one field, whatever that is called."""
 
     @bus.subscribe(OrderCreated, group="charge", foreign=JsonField(OrderCreated, "payload"))
@@ -77,7 +77,7 @@ class CustomerChanged(Event, topic="shop.inventory.customers"):
     after: Customer | None = None
 
 
-async def test_changes_of_a_table_from_debezium(bus, redis):
+async def test_changes_of_a_table_come_from_debezium(bus, redis):
     """The event class takes of a change what it declares. The tombstone after a deletion says nothing, and is skipped."""
     emails = {}
 
@@ -107,7 +107,7 @@ async def test_changes_of_a_table_from_debezium(bus, redis):
     assert emails == {1: "a@example.com"}
 
 
-async def test_a_stream_in_which_several_layouts_are_mixed(bus, redis):
+async def test_several_layouts_may_be_mixed_in_one_stream(bus, redis):
     """Our own entries are always read. Of several readers the first that can read an entry does, so that the choosiest comes first."""
 
     @bus.subscribe(OrderCreated, group="charge", foreign=[JsonField(OrderCreated, "payload"), Flat(OrderCreated)])
@@ -122,7 +122,7 @@ async def test_a_stream_in_which_several_layouts_are_mixed(bus, redis):
     assert sorted(event.order_id for event in run.handled(OrderCreated)) == ["flat", "json", "ours"]
 
 
-async def test_a_layout_of_ones_own(bus, redis):
+async def test_a_layout_of_ones_own_takes_a_class_with_one_method(bus, redis):
     """A class with one method, from names and values as they stand in Redis to an event."""
 
     class Pipes(ForeignReader):
