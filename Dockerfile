@@ -1,4 +1,4 @@
-# One image for all services; docker-compose.yml says which one a container runs.
+# One image for all services in Python; docker-compose.yml says which one a container runs.
 
 FROM python:3.13-slim AS built
 WORKDIR /build
