@@ -14,11 +14,11 @@ def main() -> None:
     for name, sentence in scenarios().items():
         print(f"{name:14} {sentence}")
     print("""
-python -m scenarios.signup runs one, on a Redis of its own that ends with it. With workers beside it, of which you may
-kill one while it works:
+python -m scenarios.signup runs one, on a Redis of its own that ends with it; `make` has put what it needs into .venv, so
+once: . .venv/bin/activate. With workers beside it, of which you may kill one while it works:
 
     export EVENTBUS_URL=redis://localhost:6379 EVENTBUS_PREFIX=scenarios.
-    eventbus run scenarios.signup:bus --workers 2 &
+    python -m eventbus run scenarios.signup:bus --workers 2 &
     python -m scenarios.signup
 
 What they write stands in the current directory, or in the one that SCENARIO_FOLDER names.""")
