@@ -29,7 +29,7 @@ class LoggedIn(Audited, topic="logins", key="user"):
     device: str
 
 
-class OrderPlaced(Audited, topic="orders", key="user"):
+class OrderPlaced(Audited, topic="shop", key="user"):
     order_id: str
 
 

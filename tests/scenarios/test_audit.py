@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from scenarios import audit
 from tests.support.crew import crew, until
 
-TOPICS = ("logins", "orders", "profiles")
+TOPICS = ("logins", "shop", "profiles")
 
 
 async def test_the_log_has_every_event_and_repeats_none_but_those_that_the_dead_worker_held(url, tmp_path, monkeypatch):
