@@ -67,6 +67,7 @@ demo: $(VENV)/.demo ## Watch the services talk over a real Redis (SECONDS=30 to 
 	@$(BIN)/python -m services.demo $(if $(SECONDS),--seconds $(SECONDS))
 
 scenario: $(VENV)/.demo ## Run what people come with on a Redis of its own (NAME=signup; without it they are listed)
+	$(if $(NAME),@test -f "scenarios/$(NAME).py" || { echo "there is no scenario '$(NAME)'; there are:" >&2; $(BIN)/python -m scenarios >&2; exit 1; })
 	@$(BIN)/python -m scenarios$(if $(NAME),.$(NAME))
 
 bench: $(VENV)/.dev ## Measure the bus beside other libraries and write docs/performance.md (about ten minutes, goes on where it was)
