@@ -138,7 +138,7 @@ class Beat:
         if late < self._every / 2:
             return
         self._counts.late_beats += 1
-        names = ", ".join(sorted(set(self._busy()))) or "none of this group's"
+        names = ", ".join(sorted(set(self._busy()))) or "none that still runs; what blocked has ended"
         _log.warning(
             "the event loop was blocked: leases were renewed %.1f s late (every %.1f s is due); handlers that ran: %s. "
             "Move what blocks to a thread: a handler without async runs in one",

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eventbus.delivery import Decision, Outcome, carry, dead_letter, hop
+from eventbus.delivery import Decision, Ending, Outcome, carry, dead_letter, hop
 from eventbus.errors import BackendRefused, BackendUnavailable
 from eventbus.streams import Copy, Destination, Moved
 
@@ -266,13 +266,16 @@ class Mover:
             _log.info("%s: skipped, here and from now on: %s", self._subscription, reason)
 
     def _say_dead(self, move: Move) -> None:
+        # What a handler raised may show values; why an entry cannot be read never does.
+        why = f": {move.ended.reason}" if move.ended.ending is Ending.UNDECODABLE else ""
         _log.error(
-            "%s: entry %s of type %r is a dead letter now (%s) after %d attempts",
+            "%s: entry %s%s is a dead letter now (%s) after %d attempts%s",
             self._subscription,
             move.delivery.origin,
-            move.ended.type,
+            f" of type {move.ended.type!r}" if move.ended.type else "",
             move.decision.reason,
             move.decision.carried.attempts,
+            why,
             extra={"eventbus": self._membership.about},
         )
 

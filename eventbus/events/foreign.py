@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -143,15 +143,29 @@ class Debezium(ForeignReader):
         if not is_text(self.null_value):
             raise ConfigurationError(f"{self}: null_value={self.null_value!r}: give Debezium's debezium.sink.redis.null.value")
 
+    def _check_takes(self, change: Any) -> None:
+        """Refuse a change of which the class would take nothing: with defaults for all its fields it would be lost without a word."""
+        wraps = isinstance(change, dict) and {"op", "after"} <= change.keys()
+        if wraps and not _takes(self.event_class, ("op", "before", "after")):
+            name = self.event_class.__name__
+            raise DecodeError(f"{name} declares neither op nor before nor after, where Debezium has the change and its rows: declare them")
+
     def read(self, fields: Sequence[bytes]) -> Event | None:
         """Read one entry; as `ForeignReader.read`."""
         key, value = _key_and_value(fields)
         change = None if value == self.null_value.encode(errors="surrogateescape") else _payload(value)
         if change is not None:
+            self._check_takes(change)
             return decode(self.event_class, to_json(change))
         if isinstance(_json(key), dict):
             return None
         raise DecodeError("the entry has no change, and is no tombstone of Debezium: its key is no JSON object")
+
+
+def _takes(event_class: type[Event], names: Collection[str]) -> bool:
+    """Whether one of a class's fields is read from one of these names; of a path or a choice of names that is taken for granted."""
+    read_from = [about.validation_alias or name for name, about in event_class.model_fields.items()]
+    return any(not isinstance(each, str) or each in names for each in read_from)
 
 
 def readers_of(foreign: object) -> tuple[ForeignReader, ...]:

@@ -447,6 +447,16 @@ async def test_a_skipped_type_is_named_once_and_not_for_ever(caplog, monkeypatch
     assert desk.counts.skipped == 6
 
 
+async def test_why_an_entry_cannot_be_read_is_logged(caplog):
+    """It shows no value, and tells what to mend; an entry without a type has none in the line."""
+    desk = Desk()
+    each = desk.add(Outcome.DEAD, ending=Ending.UNDECODABLE, reason="undecodable", event_type="")
+    await desk.mover.run_once()
+    (record,) = caplog.records
+    expected = f"orders/charge: entry {each.entry_id.decode()} is a dead letter now (undecodable) after 1 attempts: why"
+    assert record.getMessage() == expected
+
+
 async def test_a_dead_letter_is_logged_without_its_payload(caplog):
     """Where, which type, why, after how many attempts."""
     desk = Desk()

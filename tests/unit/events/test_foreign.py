@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Any, Literal
 
 import pytest
-from pydantic import ConfigDict, Field
+from pydantic import AliasPath, ConfigDict, Field
 
 from eventbus.errors import ConfigurationError, DecodeError
 from eventbus.events import Debezium, Event, Flat, ForeignReader, JsonField, Value, read_foreign, readers_of
@@ -248,6 +248,25 @@ def test_a_row_may_have_columns_of_any_name():
     row = {"schema": 1, "payload": 2, "op": "x", "big": 2**70}
     assert Debezium(Changed).read(compact(change("c", None, row))).after == row
     assert Debezium(Changed).read(compact({**change("c"), "payload": 1})).op == "c"
+
+
+def test_a_class_that_would_take_nothing_of_a_change_is_told():
+    """With defaults for all of its fields every change would be handled as nothing at all. A row that stands alone has no such parts."""
+
+    class Row(Event):
+        id: int | None = None
+
+    class Renamed(Event):
+        row: dict[str, Any] = Field(alias="after")
+
+    class Picked(Event):
+        email: str = Field(validation_alias=AliasPath("after", "email"))
+
+    with pytest.raises(DecodeError, match="Row declares neither op nor before nor after"):
+        Debezium(Row).read(compact(change("c", None, ANNE)))
+    assert Debezium(Row).read(compact({"id": 7, "op": "sale"})) == Row(id=7)
+    assert Debezium(Renamed).read(compact(change("c", None, ANNE))).row == ANNE
+    assert Debezium(Picked).read(compact(change("c", None, ANNE))).email == ANNE["email"]
 
 
 @pytest.mark.parametrize("layout", [compact, extended])
