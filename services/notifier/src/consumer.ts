@@ -71,6 +71,7 @@ export class Consumer {
 
   /** Take no more in hand, and give up at once what never started: others begin it in under a second. */
   async stopTaking(): Promise<void> {
+    this.executor.stop();
     this.taker.stop();
     this.waits.take.ring();
     this.waits.read.ring();

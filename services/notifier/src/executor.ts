@@ -26,6 +26,7 @@ export type Routes = ReadonlyMap<string, Route<unknown>>;
 export class Executor {
   readonly running = new Map<Delivery, Promise<void>>();
   private queue: Delivery[] = [];
+  private stopping = false;
 
   constructor(
     private readonly routes: Routes,
@@ -38,6 +39,11 @@ export class Executor {
   put(deliveries: readonly Delivery[], first: boolean): void {
     this.queue = first ? [...deliveries, ...this.queue] : [...this.queue, ...deliveries];
     this.pump();
+  }
+
+  /** Start nothing any more: what the deadline's abort ends must not make room for what nobody would abort. */
+  stop(): void {
+    this.stopping = true;
   }
 
   /** Take out what never started. */
@@ -53,7 +59,7 @@ export class Executor {
   }
 
   private pump(): void {
-    while (this.running.size < this.atOnce) {
+    while (!this.stopping && this.running.size < this.atOnce) {
       const alone = [...this.running.keys()].some(isLast);
       const at = this.queue.findIndex((each) => !each.lost && !(alone && isLast(each)));
       const [next] = at < 0 ? [] : this.queue.splice(at, 1);

@@ -113,8 +113,9 @@ export class Settler {
     batch.forEach((each, at) => {
       const answer = answers[at];
       if (answer === MOVED.DECLARED) this.hop(each);
-      else if (answer === MOVED.DONE || again.has(each)) this.done(each); // of an unanswered try: that one was executed
-      else if (each.delivery.cut) cut.push(each);
+      else if (answer === MOVED.DONE) this.done(each);
+      else if (each.delivery.cut) cut.push(each); // buried by another, while the event is here: also where this is a second try
+      else if (again.has(each)) this.done(each); // of an unanswered try: that one was executed
       else {
         each.delivery.lost = true;
         this.done(each, false);
@@ -185,7 +186,18 @@ function destination(decision: Decision | undefined): Destination | undefined {
 function told(ended: Ended): Record<string, string> {
   const type = "type" in ended ? ended.type : "";
   if (ended.how !== "raised") return { ebmessage: "why" in ended ? ended.why : "", ebtype: type };
-  if (!(ended.error instanceof Error)) return { eberror: typeof ended.error, ebtype: type };
-  const { name, message, stack } = ended.error;
-  return { eberror: name, ebmessage: message.slice(0, MESSAGE), ebtraceback: (stack ?? "").slice(0, TRACEBACK), ebtype: type };
+  const { error } = ended;
+  if (!(error instanceof Error)) return { eberror: typeof error, ebtype: type };
+  const [name, message, stack] = [text(() => error.name), text(() => error.message), text(() => error.stack)];
+  return { eberror: name || "Error", ebmessage: message.slice(0, MESSAGE), ebtraceback: stack.slice(0, TRACEBACK), ebtype: type };
+}
+
+/** What an error says of itself may be anything, and to ask may raise: then nobody's outcome would be written any more. */
+function text(ask: () => unknown): string {
+  try {
+    const said = ask();
+    return typeof said === "string" ? said : "";
+  } catch {
+    return "";
+  }
 }

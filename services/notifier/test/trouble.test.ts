@@ -10,7 +10,7 @@ import { Line, Refused, Unavailable } from "../src/line.js";
 import { Publisher } from "../src/publisher.js";
 import { Scripts } from "../src/scripts.js";
 import { Proxy } from "./proxy.js";
-import { LUA, only, owed, publish, server, service, until, type Server } from "./support.js";
+import { LUA, only, owed, publish, said, server, service, until, type Server } from "./support.js";
 
 let place: Server;
 let proxy: Proxy;
@@ -174,6 +174,66 @@ test("a beat that comes too late loses the entry: the old owner's failure is not
   const [count, , , owners] = (await place.redis.xpending("errands", "g")) as [number, string, string, [string, string][]];
   assert.deepEqual([count, owners], [1, [["another", "1"]]]);
   assert.deepEqual([await place.redis.xlen("{errands}:parked:g"), await place.redis.xlen("{errands}:dead:g")], [0, 0]);
+});
+
+test("an entry is cut from the stream and buried by another while it is in hand: what is refused at first is written again", async () => {
+  let runs = 0;
+  let fail = () => undefined as void;
+  const held = new Promise<void>((resolve) => (fail = resolve));
+  const worker = service(place.url, { leaseMs: 900, claimMs: 60_000 });
+  await publish(place.redis, 1);
+  await worker.start(() => only("Errand", async () => {
+    runs += 1;
+    await held;
+    throw new Error("it fails");
+  }));
+  await until(() => runs);
+  const [[id] = [""]] = await place.redis.xrange("errands", "-", "+");
+  await place.redis.xtrim("errands", "MAXLEN", 0);
+  await until(() => said.some((line) => line.includes("was cut from the stream while it was in hand")));
+  await place.redis.xack("errands", "g", id); // as the claim of another does with a row that has no entry
+  await place.redis.config("SET", "maxmemory", "1");
+  fail();
+  await until(() => said.some((line) => line.includes("settling in errands/g: Redis refused: OOM")));
+  await place.redis.config("SET", "maxmemory", "0");
+  await until(async () => (await place.redis.xlen("{errands}:dead:g")) === 1);
+  assert.equal(await worker.stop(), true);
+  assert.equal(runs, 2);
+});
+
+test("an error of a strange make is written down like any other, and holds up nothing", async () => {
+  const worker = service(place.url, { retry: { attempts: 1, backoff: [10] } });
+  const strange = [
+    Object.assign(new Error(), { message: 5, name: Symbol("n"), stack: {} }),
+    Object.defineProperty(new Error(), "message", { get: () => assert.fail("no message") }),
+    Object.create(null) as object,
+    undefined,
+  ];
+  await worker.start(() => only("Errand", async ({ name }) => {
+    throw strange[Number(name.slice(2))];
+  }));
+  await publish(place.redis, strange.length);
+  await until(async () => (await place.redis.xlen("{errands}:dead:g")) === strange.length && (await owed(place.redis)) === 0);
+  assert.equal(await worker.stop(), true);
+});
+
+test("once it is to stop no handler starts, also where Redis does not answer and the drain is over", async () => {
+  const begun: string[] = [];
+  const worker = service(place.url, { leaseMs: 30_000, drainMs: 200, concurrency: 2 });
+  let aborted = false;
+  await publish(place.redis, 3);
+  await worker.start(() => only("Errand", async ({ name }, { signal }) => {
+    begun.push(name);
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    aborted = true;
+  }));
+  await until(async () => begun.length === 2 && Number(((await place.redis.xpending("errands", "g")) as [number])[0]) === 3);
+  place.process.kill("SIGSTOP");
+  const stopped = worker.stop();
+  await until(() => aborted);
+  place.process.kill("SIGCONT");
+  await stopped;
+  assert.deepEqual(begun, ["e-0", "e-1"]);
 });
 
 function script(name: string): string {
