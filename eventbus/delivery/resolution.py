@@ -51,7 +51,9 @@ def resolve(subscription: Subscription, fields: list[bytes]) -> Ready | Ended:
         return Ready(route, event, envelope)
     except DecodeError as error:
         return Ended(Ending.UNDECODABLE, str(error), type=type_of(fields))
-    except Exception as error:  # noqa: BLE001 - one entry must not end what reads all of them; its text may show values
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - one entry must not end what reads all of them; its text may show values
         return Ended(Ending.UNDECODABLE, f"it cannot be read: {type(error).__name__}", type=type_of(fields))
 
 

@@ -191,15 +191,18 @@ def read_foreign(readers: Sequence[ForeignReader], fields: Sequence[bytes]) -> t
         DecodeError: None can; says why of each.
     """
     refused: list[str] = []
+    unchangeable = tuple(fields)  # a reader that takes them apart would take them from the next one, and from the dead letter
     for reader in readers:
         try:
-            found = reader.read(fields)
+            found = reader.read(unchangeable)
             if found is None or isinstance(found, reader.event_class):
                 return reader, found
             refused.append(f"{reader} made a {type(found).__name__} of it")
         except DecodeError as error:
             refused.append(str(error))
-        except Exception as error:  # noqa: BLE001 - a reader of the user's; its text may show values
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a reader of the user's; its text may show values
             refused.append(f"{reader} failed: {type(error).__name__}")
     raise DecodeError("; ".join(refused))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import model_validator
 
 from eventbus.delivery import Declarations, Ended, Ending, Policy, Ready, Settings, Topics, compile_subscriptions, refuse_early, resolve
-from eventbus.events import Debezium, Event, Flat, encode, identity
+from eventbus.events import Debezium, Event, Flat, ForeignReader, encode, identity
 
 SECRET = "s3cret"
 
@@ -49,6 +50,14 @@ class Circle(Shape, topic="shapes"):
 
 def defect():
     raise RuntimeError(SECRET)
+
+
+class Panic(BaseException):
+    """What a library of Rust that fails raises is no Exception."""
+
+
+def panic():
+    raise Panic(SECRET)
 
 
 MADE = {"circle": Circle, "order": lambda: Ordered(order_id="o-1"), "nothing": lambda: None, "number": lambda: 3, "defect": defect}
@@ -99,6 +108,13 @@ def test_a_defect_in_reading_is_an_answer_too(monkeypatch):
     monkeypatch.setattr("eventbus.delivery.resolution.decode", lambda *_: defect())
     found = resolve(PLAIN, entry())
     assert found == Ended(Ending.UNDECODABLE, "it cannot be read: RuntimeError", type="Ordered")
+
+
+def test_what_no_exception_is_is_an_answer_too(monkeypatch):
+    """In a batch it would fail all the others with it, again and again."""
+    monkeypatch.setitem(MADE, "panic", panic)
+    found = resolve(shapes(), shape("panic", flat=False))
+    assert found == Ended(Ending.UNDECODABLE, "it cannot be read: Panic", type="Shape")
 
 
 PLAIN, FOREIGN = subscription(), subscription(foreign=Flat(Ordered))
@@ -182,6 +198,49 @@ values = (
     | st.text(max_size=20).map(lambda text: text.encode(errors="surrogatepass"))
 )
 any_fields = st.lists(st.tuples(names, values), max_size=12).map(lambda pairs: [part for pair in pairs for part in pair])
+
+
+class Raises(ForeignReader):
+    """Ends by what no `except Exception` catches: a library of Rust that panics, a loop of somebody else's that was cancelled."""
+
+    def read(self, fields):
+        raise ENDS[int(fields[1])]
+
+
+class Takes(ForeignReader):
+    """Takes the fields apart as it reads them."""
+
+    def read(self, fields):
+        while fields:
+            fields.pop()
+
+
+ENDS = dict(enumerate((Panic(SECRET), asyncio.CancelledError(SECRET), GeneratorExit(SECRET))))
+
+
+@pytest.mark.parametrize("at", ENDS)
+def test_whatever_a_reader_of_somebodys_raises_the_next_one_looks_at_the_entry_or_it_is_a_dead_letter(at):
+    """In a batch it would fail all the others with it, again and again."""
+    entry = [b"order_id", str(at).encode()]
+    found = resolve(subscription(foreign=Raises(Ordered)), entry)
+    assert found == Ended(Ending.UNDECODABLE, f"Raises(Ordered) failed: {type(ENDS[at]).__name__}")
+    assert isinstance(resolve(subscription(foreign=[Raises(Ordered), Flat(Ordered)]), entry), Ready)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_who_ends_the_program_while_an_entry_is_read_is_obeyed(end, monkeypatch):
+    """It is no answer about the entry."""
+    monkeypatch.setitem(ENDS, 0, end())
+    with pytest.raises(end):
+        resolve(subscription(foreign=Raises(Ordered)), [b"order_id", b"0"])
+
+
+def test_no_reader_can_take_away_what_stands_in_the_entry():
+    """The next reader sees all of it, and so does who opens the dead letter."""
+    entry = [b"order_id", b"o-1"]
+    found = resolve(subscription(foreign=[Takes(Ordered), Flat(Ordered)]), entry)
+    assert isinstance(found, Ready)
+    assert entry == [b"order_id", b"o-1"]
 
 
 @given(fields=any_fields | st.lists(st.binary(max_size=10), max_size=15))
