@@ -115,9 +115,17 @@ async def foreign_silences(wire: Caller, stream: str) -> dict[str, float | None]
     for group in groups:
         name, given = group[b"name"], parse_id(group[b"last-delivered-id"].decode())
         if name not in set(ours) and (group[b"pending"] or given < last):
-            idle = [_named(row)[b"idle"] for row in await wire.one("XINFO", "CONSUMERS", stream, name)]
-            found[name.decode(errors="backslashreplace")] = min(idle) / 1000 if idle else None
+            try:
+                found[name.decode(errors="backslashreplace")] = await _silence(wire, stream, name)
+            except BackendRefused as error:
+                if error.code not in ("NOGROUP", "ERR"):  # it went meanwhile, alone or with its stream
+                    raise
     return found
+
+
+async def _silence(wire: Caller, stream: str, name: bytes) -> float | None:
+    idle = [_named(row)[b"idle"] for row in await wire.one("XINFO", "CONSUMERS", stream, name)]
+    return min(idle) / 1000 if idle else None
 
 
 def _named(row: list[Any]) -> dict[bytes, Any]:

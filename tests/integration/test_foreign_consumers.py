@@ -227,3 +227,25 @@ async def test_only_groups_that_are_behind_are_silent(redis_url, redis_client, c
     assert 0 <= found["reads"] < 60
     assert "has all" not in found
     await wire.close()
+
+
+class Removing:
+    """Removes a group behind the back of who looks at its consumers."""
+
+    def __init__(self, wire, redis, group):
+        self.wire, self.redis, self.group = wire, redis, group
+
+    async def one(self, *command):
+        if command[:2] == ("XINFO", "CONSUMERS"):
+            await self.redis.execute_command("XGROUP DESTROY", "orders", self.group)
+        return await self.wire.one(*command)
+
+
+async def test_a_group_that_is_removed_while_it_is_looked_at_holds_up_no_count(redis_url, redis_client, connections):
+    """A broadcast's goes with its process: what else is counted of the topic is counted all the same."""
+    wire = Wire(connections, "test")
+    await redis_client.xadd("orders", {"n": 1})
+    for name in ("gone", "stays"):
+        await redis_client.xgroup_create("orders", name, id="0")
+    assert await foreign_silences(Removing(wire, redis_client, "gone"), "orders") == {"stays": None}
+    await wire.close()
