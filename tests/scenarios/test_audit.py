@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 from scenarios import audit
 from tests.support.crew import crew, until
@@ -36,7 +37,7 @@ async def test_the_log_has_every_event_and_repeats_none_but_those_that_the_dead_
         await workers.leave()
 
     records, repeated = audit.read()
-    assert {key: (record["type"], record["user"]) for key, record in records.items()} == {
+    assert {key: (record["type"], record["data"]["user"]) for key, record in records.items()} == {
         key: (type(event).__name__, event.user) for key, event in published.items()
     }
     lines = Counter(json.loads(line)["id"] for line in filter(None, audit.LOG.read_text().splitlines()))
@@ -50,3 +51,11 @@ def test_a_line_that_was_cut_is_not_taken_for_an_event_and_spoils_no_other(tmp_p
     monkeypatch.setattr(audit, "LOG", tmp_path / "audit.jsonl")
     audit.LOG.write_text('\n{"id": "1"}\n{"id": "2", "us\n{"id": "1"}\n{"id": "2"}')
     assert audit.read() == ({"1": {"id": "1"}, "2": {"id": "2"}}, 2)
+
+
+def test_a_field_of_an_event_does_not_take_the_place_of_its_id():
+    """Two events about one order would be one line, read twice."""
+    event = SimpleNamespace(model_dump=lambda mode: {"id": "o-1", "type": "express"})
+    about = SimpleNamespace(id="e-1", time=datetime(2026, 11, 22, tzinfo=UTC), type="OrderPlaced", topic="orders")
+    written = audit.line(event, SimpleNamespace(of=lambda _: about))
+    assert (written["id"], written["type"], written["data"]) == ("e-1", "OrderPlaced", {"id": "o-1", "type": "express"})
