@@ -9,6 +9,7 @@ Look at `entry_id=`, at `EntryIdTooLow.last`, at `ordered=True`, and at the two 
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import anyio
 
-from eventbus import BackendUnavailable, EntryIdTooLow, Event, EventBus
+from eventbus import BackendError, EntryIdTooLow, Event, EventBus
+
+_log = logging.getLogger("changes")
 
 FOLDER = Path(os.environ.get("SCENARIO_FOLDER", "."))
 ROWS = "CREATE TABLE IF NOT EXISTS customers (id INTEGER PRIMARY KEY, name TEXT, city TEXT);"
@@ -48,6 +51,7 @@ async def feed(bus: EventBus, stopping: anyio.Event) -> None:
     """Publish the changes one by one, until asked to stop."""
     last = 0  # Redis knows better, and will say so
     while not stopping.is_set():
+        pause = 0.05
         for number, change in await asyncio.to_thread(changes_after, last):
             try:
                 await bus.publish(change, entry_id=f"{number}-0")
@@ -55,9 +59,11 @@ async def feed(bus: EventBus, stopping: anyio.Event) -> None:
             except EntryIdTooLow as error:  # published before, by a feeder that died or by the one beside this
                 last = told_by(error)
                 break
-            except BackendUnavailable:  # perhaps it was written: that will be seen when it is published again
+            except BackendError as error:  # refused; or perhaps it was written: that will be seen when it is published again
+                _log.warning("change %d waits: %s", number, error)
+                pause = 1.0
                 break
-        with anyio.move_on_after(0.05):
+        with anyio.move_on_after(pause):
             await stopping.wait()
 
 

@@ -69,6 +69,32 @@ async def test_a_feeder_that_is_cut_off_anywhere_goes_on_behind_the_last_change_
     assert ids == [f"{number}-0" for number in range(1, 151)]
 
 
+async def test_a_feeder_that_is_refused_goes_on_once_there_is_room_and_takes_nobody_down_with_it(url, tmp_path, monkeypatch, caplog):
+    """It is part of a worker: if that ended, nothing would be consumed any more, and there would never be room."""
+    monkeypatch.setattr(changes, "FOLDER", tmp_path)
+    changes.edit(0, 20)
+
+    async with EventBus(url, service="test") as bus, Redis.from_url(url, decode_responses=True) as client:
+        before = (await client.config_get("maxmemory"))["maxmemory"]
+        await client.config_set("maxmemory", 1)
+        feeder = asyncio.create_task(changes.feed(bus, anyio.Event()))
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while "change 1 waits" not in caplog.text:
+                    assert not feeder.done(), feeder
+                    await asyncio.sleep(PAUSE)
+                await client.config_set("maxmemory", before)
+                while await client.xlen("customers") < 50:
+                    await asyncio.sleep(PAUSE)
+        finally:
+            await client.config_set("maxmemory", before)
+            feeder.cancel()
+            await asyncio.wait([feeder])
+        ids = [entry_id for entry_id, _ in await client.xrange("customers")]
+
+    assert ids == [f"{number}-0" for number in range(1, 51)]
+
+
 async def test_a_database_that_begins_anew_is_not_taken_for_the_one_whose_changes_the_topic_has(url, tmp_path, monkeypatch):
     """Else everything that changes in it would be passed over, as published long ago."""
     async with EventBus(url, service="test") as bus:
