@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -125,4 +125,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logging.disable()  # each failure would be logged with its traceback, as it is by `eventbus run`
-    asyncio.run(main())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())
