@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from pydantic import ValidationError
@@ -22,17 +24,18 @@ _VALUE: Final = b"value"
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignReader:
+class ForeignReader(ABC):
     """Base of what `foreign=` takes: `Flat`, `JsonField`, `Debezium`, and readers of your own.
 
     A reader of your own overrides `read`. Whatever that raises makes the entry a dead letter, or has the next reader look at
-    it where there are several; a DecodeError also says why, in the dead letter: let its text show no values.
+    it where there are several; a DecodeError also says why, in the dead letter and in the log: let its text show no values.
 
     Attributes:
         event_class: The class of the events it makes; a handler of the subscription takes it.
 
     Raises:
         ConfigurationError: It is no event class.
+        TypeError: The class does not say how to `read`.
     """
 
     event_class: type[Event]
@@ -41,6 +44,7 @@ class ForeignReader:
         if not is_event_class(self.event_class):
             raise ConfigurationError(f"{type(self).__name__}({self.event_class!r}): give a class derived from Event")
 
+    @abstractmethod
     def read(self, fields: Sequence[bytes]) -> Event | None:
         """Read one entry.
 
@@ -53,7 +57,6 @@ class ForeignReader:
         Raises:
             DecodeError: It is not of this reader's layout, or no such event.
         """
-        raise NotImplementedError
 
     def __str__(self) -> str:
         """How it is called in logs and errors."""
@@ -146,7 +149,7 @@ class Debezium(ForeignReader):
     def _check_takes(self, change: Any) -> None:
         """Refuse a change of which the class would take nothing: with defaults for all its fields it would be lost without a word."""
         wraps = isinstance(change, dict) and {"op", "after"} <= change.keys()
-        if wraps and not _takes(self.event_class, ("op", "before", "after")):
+        if wraps and not _takes_changes(self.event_class):
             name = self.event_class.__name__
             raise DecodeError(f"{name} declares neither op nor before nor after, where Debezium has the change and its rows: declare them")
 
@@ -162,10 +165,11 @@ class Debezium(ForeignReader):
         raise DecodeError("the entry has no change, and is no tombstone of Debezium: its key is no JSON object")
 
 
-def _takes(event_class: type[Event], names: Collection[str]) -> bool:
-    """Whether one of a class's fields is read from one of these names; of a path or a choice of names that is taken for granted."""
+@lru_cache(maxsize=256)
+def _takes_changes(event_class: type[Event]) -> bool:
+    """Whether a field is read from a part of a change; of a path or a choice of names that is taken for granted."""
     read_from = [about.validation_alias or name for name, about in event_class.model_fields.items()]
-    return any(not isinstance(each, str) or each in names for each in read_from)
+    return any(not isinstance(each, str) or each in {"op", "before", "after"} for each in read_from)
 
 
 def readers_of(foreign: object) -> tuple[ForeignReader, ...]:

@@ -17,6 +17,7 @@ from eventbus.streams import keys
 from services.demo.plan import NOTIFIER, PLAN
 from services.notifications.events import NotificationSent
 from services.orders.events import OrderCreated
+from tests.support.redis_hands import until
 from tests.support.workers import Worker
 
 NODE = shutil.which("node")
@@ -82,10 +83,17 @@ async def owed(redis, stream):
     return sum(each["pending"] for each in pending) + await redis.xlen(keys.parked(stream, GROUP))
 
 
+async def owes_nothing(redis):
+    return not await owed(redis, "orders")
+
+
 async def held(redis, count):
     """Wait until so many orders are pending."""
-    while (await redis.xpending("orders", GROUP))["pending"] < count:
-        await asyncio.sleep(0.01)
+
+    async def are():
+        return (await redis.xpending("orders", GROUP))["pending"] >= count
+
+    await until(are)
 
 
 async def test_python_publishes_node_handles_and_python_consumes_the_answer_typed(redis_url, redis_client):
@@ -131,8 +139,7 @@ async def test_python_takes_over_what_a_killed_node_process_held(redis_url, redi
         await victim.kill()
         async with bus.consuming():
             taken = [await attempts.get() for _ in range(3)]
-            while await owed(redis_client, "orders"):
-                await asyncio.sleep(0.01)
+            await until(lambda: owes_nothing(redis_client))
     assert sorted(taken) == [("o-0", 1), ("o-1", 1), ("o-2", 1)]
 
 
@@ -151,8 +158,7 @@ async def test_node_takes_over_what_a_killed_python_worker_held(redis_url, redis
             await bus.publish(order(n))
         victim = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
         try:
-            while not await redis_client.exists(keys.group("orders", GROUP)):
-                await asyncio.sleep(0.01)
+            await until(lambda: redis_client.exists(keys.group("orders", GROUP)))
             await held(redis_client, 3)
         finally:
             victim.kill()
@@ -169,8 +175,7 @@ async def test_an_order_that_node_cannot_read_is_a_dead_letter_that_the_command_
     fields = {"specversion": "1.0", "id": "1", "type": "OrderCreated", "source": "/x", "data": '{"order_id":7}'}
     await redis_client.xadd("orders", fields)
     async with notifier(redis_url):
-        while not await redis_client.exists(keys.dead("orders", GROUP)):
-            await asyncio.sleep(0.01)
+        await until(lambda: redis_client.exists(keys.dead("orders", GROUP)))
     shown = await run("dead", "show", "orders", GROUP)
     assert "reason       undecodable" in shown.out
     assert "OrderCreated cannot be read: order_id: no text, customer_id: no text, total: no text" in shown.out

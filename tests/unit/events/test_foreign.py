@@ -376,3 +376,13 @@ def test_anything_else_is_no_reader(wrong):
     """Said with what to write."""
     with pytest.raises(ConfigurationError, match=r"foreign=.*: give a Flat\(EventClass\), a JsonField"):
         readers_of(wrong)
+
+
+def test_a_reader_that_does_not_say_how_to_read_cannot_be_made():
+    """Else it would be found out by a dead letter for every entry."""
+
+    class Forgetful(ForeignReader):
+        pass
+
+    with pytest.raises(TypeError, match="abstract"):
+        Forgetful(OrderCreated)
